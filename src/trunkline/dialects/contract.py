@@ -1,0 +1,355 @@
+"""The contract of a protocol session: nine verbs in, nine effects out (`style 3`).
+
+A session is synchronous, owned by exactly one driver (one session per link), and returns its
+effects in order from every verb. `receive` never raises for anything a peer can send. Misuse by
+our own code raises `LocalProtocolError` and leaves the state unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from trunkline.clock import Clock
+from trunkline.errors import TrunklineError
+from trunkline.ids import DeliveryId, Ids
+from trunkline.model.address import Chat
+from trunkline.model.capability import Traits
+from trunkline.model.delivery import Delivery, Outcome
+from trunkline.model.event import Event
+
+Receipt: TypeAlias = Any  # the session's own; the exchange hands it back and never looks inside
+Tag: TypeAlias = Any
+
+
+# -- before the link ------------------------------------------------------------------------
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The head of an upgrade request, as `admit` and `linked` see it.
+
+    Args:
+        path: exact path without the query.
+        query: decoded query values, the last one of a repeated name.
+        headers: lower-case names; values decoded as latin-1, the last one of a repeated name.
+        peer: address of the peer, without port; a trusted proxy's forwarded one if configured.
+        is_loopback: the peer is this machine and no proxy header says otherwise.
+    """
+
+    path: str
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    peer: str = ""
+    is_loopback: bool = False
+
+
+class Admit(msgspec.Struct, frozen=True):
+    """Let the upgrade happen.
+
+    Args:
+        kind: which session `open` shall make (the dialect's own word).
+        max_message_bytes: counted while reading; above it the link closes 1009.
+        subprotocol: the one to select, or None.
+    """
+
+    kind: str
+    max_message_bytes: int
+    subprotocol: str | None = None
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Answer the upgrade with an HTTP status and one sentence."""
+
+    status: int
+    text: str
+
+
+class LinkInfo(msgspec.Struct, frozen=True):
+    """The open link. For a dialled one `head` holds the answer's headers and our own path."""
+
+    head: Head
+    is_dialled: bool = False
+    subprotocol: str | None = None
+
+
+# -- effects --------------------------------------------------------------------------------
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """An HTTP call to be made. Bodies are bytes."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """May this be done once more? Counted per line, shared by all its links, bounded, in memory.
+
+    The answer is `True` or the seconds to wait as a float.
+    """
+
+    key: str
+    limit: int
+    per_s: float
+
+
+class Find(msgspec.Struct, frozen=True):
+    """A question to our own store: `history`, `conversations`, `visitor`, `short-number`."""
+
+    what: str
+    args: Mapping[str, Any] = {}
+
+
+class Do(msgspec.Struct, frozen=True):
+    """Something to be done by the house: send, take over, release, broadcast, mark read."""
+
+    what: str
+    args: Mapping[str, Any] = {}
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """Have the outside asked; the answer comes back by `answered(tag, …)`."""
+
+    tag: Tag
+    request: Fetch | Find | Do | Allowance
+
+
+class Dial(msgspec.Struct, frozen=True):
+    """Open this address. No redirects are followed.
+
+    Args:
+        url: `ws://` or `wss://`.
+        max_message_bytes: as in `Admit`.
+    """
+
+    url: str
+    headers: Mapping[str, str] = {}
+    subprotocol: str | None = None
+    max_message_bytes: int = 1 << 20
+
+
+class Transmit(msgspec.Struct, frozen=True, gc=False):
+    """Write this message. Whoever settles a delivery with it says so in a `Settled` after it."""
+
+    data: bytes
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """Something happened.
+
+    `receipt` (not None) comes back by `stored` after the last event that carries it is committed;
+    an event without one causes no `stored`.
+    """
+
+    event: Event
+    receipt: Receipt = None
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """Small opaque state (≤ 64 KiB), committed with the `Received` returned beside it."""
+
+    state: bytes
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """What became of a delivery.
+
+    Args:
+        peer_id: the platform's id of what was sent, or "".
+        detail: why, when REFUSED or UNCERTAIN; safe to show.
+        wait_s: when LATER: not before this many seconds.
+    """
+
+    delivery_id: DeliveryId
+    outcome: Outcome
+    peer_id: str = ""
+    detail: str = ""
+    wait_s: float = 0.0
+
+
+class LinkState(Enum):
+    """How far a session is."""
+
+    OPENING = "opening"
+    READY = "ready"
+    DEGRADED = "degraded"
+    CLOSED = "closed"
+
+
+class Sharing(Enum):
+    """What happens when a new link has the seat of another."""
+
+    REPLACE = "replace"  # the newest has it, the older is closed 1000
+    JOIN = "join"  # both; a delivery goes to all, the first proof settles it
+    EACH = "each"  # both; a delivery goes to the newest
+
+
+class Seat(msgspec.Struct, frozen=True, gc=False):
+    """Who is on a link.
+
+    Args:
+        key: the account or visitor; deliveries are routed by `Dialect.seat_of(chat)` equal to it.
+        account: who is on the other end, shown to people; "" for visitors.
+        can_send: whether deliveries may go over this link.
+        sharing: when another link has the same seat.
+        is_new: nobody can have left a delivery for this seat before (a fresh visitor).
+        is_brief: the seat never comes back after the link: what waits for it then expires.
+    """
+
+    key: str
+    account: str = ""
+    can_send: bool = True
+    sharing: Sharing = Sharing.REPLACE
+    is_new: bool = False
+    is_brief: bool = False
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """The session's state; READY comes with the seat. A session may take another seat later."""
+
+    state: LinkState
+    seat: Seat | None = None
+
+
+class Noticed(msgspec.Struct, frozen=True):
+    """An oddity: the driver logs it (`detail` at WARNING, never a body) and counts `kind`.
+
+    `kind` is from a closed set of the dialect; `rejected:<reason>` counts a refused frame and
+    `auth-failed` counts towards the peer's lock-out.
+    """
+
+    kind: str
+    detail: str = ""
+
+
+class Again(msgspec.Struct, frozen=True):
+    """Reconnect after the delay of the dialect's retry table for `cause`."""
+
+    cause: str = "lost"
+
+
+class Now(msgspec.Struct, frozen=True):
+    """Reconnect at once (a renewed credential)."""
+
+
+class Park(msgspec.Struct, frozen=True):
+    """Do not reconnect until a person acts. `why` is shown to the person."""
+
+    why: str
+
+
+class Hangup(msgspec.Struct, frozen=True):
+    """Close the link with this code and reason (≤ 123 bytes of UTF-8)."""
+
+    code: int
+    reason: str = ""
+    next: Again | Now | Park = Again()
+
+
+Effect: TypeAlias = Ask | Dial | Transmit | Received | Keep | Settled | Changed | Noticed | Hangup
+Effects: TypeAlias = Sequence[Effect]
+
+
+# -- the session ----------------------------------------------------------------------------
+
+
+class Session(Protocol):
+    """One protocol session over one link.
+
+    `wake_at` is the monotonic second at which the driver shall call `tick`, or None; it is read
+    again after every verb.
+    """
+
+    wake_at: float | None
+
+    def begin(self, kept: bytes | None) -> Effects:
+        """Start, before any link. A dialling session returns `Dial`."""
+        ...
+
+    def linked(self, info: LinkInfo) -> Effects:
+        """The link is open."""
+        ...
+
+    def receive(self, data: bytes, *, is_text: bool) -> Effects:
+        """One whole WebSocket message (UTF-8 already checked when `is_text`). Never raises."""
+        ...
+
+    def answered(self, tag: Tag, answer: Any | TrunklineError) -> Effects:
+        """An `Ask` came back; also once for each open tag when the link dies."""
+        ...
+
+    def stored(self, receipt: Receipt) -> Effects:
+        """What carried this receipt is committed (or was already there)."""
+        ...
+
+    def send(self, delivery: Delivery) -> Effects:
+        """Send; every delivery is settled exactly once, here or later, at the latest by `lost`."""
+        ...
+
+    def tick(self) -> Effects:
+        """`wake_at` has come."""
+        ...
+
+    def finish(self) -> Effects:
+        """We want to stop (close 1001)."""
+        ...
+
+    def lost(self, error: TrunklineError) -> Effects:
+        """The link died; all that is pending is settled UNCERTAIN."""
+        ...
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What a session is made from besides its options.
+
+    Args:
+        role: of the line (`site`, `core`, `adapter`, …).
+        kind: what `admit` said; "" for a dialled link.
+        clock: time, as an argument.
+        ids: row ids, UUIDs and secrets, as an argument.
+    """
+
+    role: str
+    kind: str
+    clock: Clock
+    ids: Ids
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """Everything the house knows of a dialect.
+
+    Args:
+        name: as in `dialect = "…"`.
+        options: the pydantic model of a line's own keys.
+        roles: what `role` may be, the default first.
+        traits: facts, per role when they differ by it.
+        admit: `(options, head) → Admit | Refuse`, before the upgrade; pure.
+        open: `(options, opening) → Session`.
+        seat_of: the seat that a chat's deliveries go to.
+        delay_s: the retry table: `(cause, nth failure from 1) → seconds`.
+        describe: one frame as a short text for DEBUG logs and `tail --raw`, secrets masked.
+        paths: `(options) → the exact paths a listening line serves`, the main one first.
+        listens: roles that may listen.
+        dials: roles that may dial.
+    """
+
+    name: str
+    options: type[Any]
+    roles: tuple[str, ...]
+    traits: Mapping[str, Traits]
+    admit: Callable[[Any, Head], Admit | Refuse]
+    open: Callable[[Any, Opening], Session]
+    seat_of: Callable[[Chat], str]
+    delay_s: Callable[[str, int], float]
+    describe: Callable[[bytes], str]
+    paths: Callable[[Any], Sequence[str]]
+    listens: tuple[str, ...] = ()
+    dials: tuple[str, ...] = ()
+
+
+Direction: TypeAlias = Literal["listen", "dial"]

@@ -1,0 +1,132 @@
+"""What `lines` sees of the exchange, and the exchange of a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from trunkline.dialects.contract import Receipt, Seat, Settled
+from trunkline.ids import DeliveryId
+from trunkline.model.address import Address
+from trunkline.model.delivery import Delivery
+from trunkline.model.event import DurableEvent, Fleeting
+from trunkline.model.message import Segments
+
+
+class Origin(Protocol):
+    """One driver, as the exchange sees it.
+
+    `line` is the line's name. `can_send` is true while the session is READY on a seat that sends.
+    """
+
+    line: str
+
+    @property
+    def can_send(self) -> bool:
+        """Whether `deliver` reaches the session now."""
+        ...
+
+    def committed(self, receipts: Sequence[Receipt], events: int, size_bytes: int) -> None:
+        """These receipts are durable (leads to `stored`); frees the link's bound."""
+        ...
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> None:
+        """Hand claimed deliveries to the session, in order."""
+        ...
+
+    def flush(self) -> None:
+        """The beat is over for this link: one write."""
+        ...
+
+
+class Exchange(Protocol):
+    """What a driver, a line and the roster may call. All on the loop's thread, none blocks."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether 1,024 messages wait: drivers pause their links until `on_room`."""
+        ...
+
+    def offer(self, origin: Origin, event: DurableEvent, receipt: Receipt, size_bytes: int) -> None:
+        """Take an event for the next beat; `committed` follows, always."""
+        ...
+
+    def pass_on(self, origin: Origin, event: Fleeting) -> None:
+        """Show a fleeting event to who watches."""
+        ...
+
+    def keep(self, origin: Origin, account: str, state: bytes) -> None:
+        """Store a session's state with the next beat."""
+        ...
+
+    def settled(self, origin: Origin, settled: Settled) -> None:
+        """Note what became of a delivery; written with the next beat, at the latest in 0.1 s."""
+        ...
+
+    def seated(self, origin: Origin, seat: Seat) -> None:
+        """A link became ready on a seat: send what waits for it."""
+        ...
+
+    def unseated(self, line: str, seat: Seat) -> None:
+        """The last link of a seat is gone."""
+        ...
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """The answer to `Desk.send`.
+
+    Args:
+        is_repeat: the `Idempotency-Key` was used before: nothing new was queued.
+    """
+
+    id: DeliveryId
+    is_repeat: bool = False
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One thing that became durable, for live feeds: at most once per viewer, never on the way.
+
+    Args:
+        what: `message`, `notice`, `request`, `delivery`, `fleeting`.
+        id: of the row.
+        text: one line.
+    """
+
+    what: str
+    id: int
+    at_ms: int
+    line: str
+    address: str
+    sender: str
+    text: str
+    detail: str = ""
+
+
+class Desk(Protocol):
+    """What people may ask of the exchange: web and cli."""
+
+    async def send(
+        self, address: Address, segments: Segments, *, dedupe: str = "", source: str = "api"
+    ) -> Sent:
+        """Queue a message durably.
+
+        Raises:
+            LookupError: no such line, or the account must be named (the message says which).
+            ValueError: the address does not fit the line.
+            StoreUnavailable: nothing was stored.
+        """
+        ...
+
+    async def wait_settled(self, ident: DeliveryId, timeout_s: float) -> None:
+        """Return when the delivery's state is final, or the time is over."""
+        ...
+
+    def wake(self) -> None:
+        """Rows were changed from outside (requeue, approve): look at the queues again."""
+        ...
+
+    def watch(self, sink: Callable[[Seen], None]) -> Callable[[], None]:
+        """Call `sink` after each commit for what it holds; return how to stop."""
+        ...

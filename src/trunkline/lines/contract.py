@@ -1,0 +1,179 @@
+"""What a link and its driver promise each other, and what a door is.
+
+Two implementations of `Link` exist: the WebSocket on picows and the in-memory twin for tests and
+the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from trunkline.dialects.contract import Admit, Head, LinkInfo, Refuse
+from trunkline.errors import LinkError
+
+
+class LinkUser(Protocol):
+    """What a link calls: the driver (or a test's own ear). Calls come on the loop's thread."""
+
+    def receive(self, data: bytes, *, is_text: bool) -> None:
+        """One whole message. UTF-8 of a TEXT message is already checked (else closed 1007)."""
+        ...
+
+    def read_done(self) -> None:
+        """One read of the socket is finished: what was sent meanwhile leaves now, in one write."""
+        ...
+
+    def closed(self, error: LinkError) -> None:
+        """The link is gone; called exactly once, whoever closed it. Nothing follows."""
+        ...
+
+    def drained(self) -> None:
+        """The write buffer fell below its low-water mark after it was above the high one."""
+        ...
+
+
+class Link(Protocol):
+    """One open WebSocket.
+
+    All RFC 6455 duties are the link's: fragments (≤ 1,024), RSV, UTF-8 also across fragments,
+    control frames, close codes and the closing handshake, sizes counted while reading, pongs that
+    pile up, protocol pings and their time-out. After `pause` no further message is delivered;
+    what the current read still holds is kept as one bytearray and delivered after `resume`.
+    """
+
+    info: LinkInfo
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `send` still reaches the wire."""
+        ...
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes accepted by `send` and not yet taken by the kernel."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Queue one message in the link's opcode; it leaves at `flush`. No-op when closed."""
+        ...
+
+    def flush(self) -> None:
+        """Write everything queued, in one write."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Flush, send a close frame, wait ≤ 2 s for the peer's, then cut. Idempotent."""
+        ...
+
+    def abort(self) -> None:
+        """Cut at once, without a close frame."""
+        ...
+
+    def pause(self) -> None:
+        """Stop delivering and reading (a bound is reached)."""
+        ...
+
+    def resume(self) -> None:
+        """Deliver what was kept, then read on. May call `receive` before it returns."""
+        ...
+
+
+class Door(Protocol):
+    """One exact path of one bind, served by a line."""
+
+    line: str
+    is_binary: bool
+
+    def admit(self, head: Head) -> Admit | Refuse:
+        """Decide before the upgrade."""
+        ...
+
+    def enter(self, admitted: Admit, link: Link) -> LinkUser:
+        """Take an accepted link. May send at once; the caller flushes."""
+        ...
+
+
+class LineState(Enum):
+    """The five states of a line (`design 5`)."""
+
+    DISCONNECTED = "DISCONNECTED"
+    CONNECTING = "CONNECTING"
+    CONNECTED = "CONNECTED"
+    RECONNECTING = "RECONNECTING"
+    FAILED = "FAILED"
+
+
+class SeatStatus(msgspec.Struct, frozen=True):
+    """One ready link of a line, for people."""
+
+    key: str
+    account: str
+    peer: str
+    since_ms: int
+    last_ms: int
+
+
+class LineStatus(msgspec.Struct, frozen=True):
+    """A line as `lines`, `/api/v1/lines` and `/readyz` show it.
+
+    Args:
+        overlays: of `paused`, `needs-you`, `deaf`, `open` (no token, loopback only).
+        where: the URLs it listens on, or dials.
+        links: open links; `seats` lists at most 50 of them.
+        received, sent: since the process started.
+        last_ms: last traffic, 0 = none.
+        error: the last reason it was not connected, or "".
+        retry_in_s: until the next dial, 0 when none is planned.
+    """
+
+    name: str
+    dialect: str
+    role: str
+    link: str
+    state: LineState
+    mode: str
+    overlays: tuple[str, ...]
+    where: tuple[str, ...]
+    links: int
+    seats: tuple[SeatStatus, ...]
+    received: int
+    sent: int
+    last_ms: int
+    error: str = ""
+    retry_in_s: float = 0.0
+
+
+class Fleet(Protocol):
+    """All lines of this node, for web and app."""
+
+    def statuses(self) -> list[LineStatus]:
+        """Every line in file order."""
+        ...
+
+    def status(self, name: str) -> LineStatus | None:
+        """One line, or None."""
+        ...
+
+    def pause(self, name: str) -> None:
+        """Stay connected, store, send nothing."""
+        ...
+
+    def resume(self, name: str) -> None:
+        """End `pause`; what waits leaves."""
+        ...
+
+    def reconnect(self, name: str) -> None:
+        """Dial now, also from FAILED or parked. A listening line closes its links 1012."""
+        ...
+
+    def set_mode(self, name: str, mode: str) -> None:
+        """`auto`, `draft` or `off`, until the next start."""
+        ...
+
+    def watch_frames(self, name: str, sink: Callable[[str, str, str], None]) -> Callable[[], None]:
+        """Call `sink(direction, seat, described frame)` for each frame; return how to stop."""
+        ...

@@ -1,0 +1,319 @@
+"""The store as the rest of the house sees it: values in, values out, two back-ends.
+
+A beat is one transaction. `commit` either commits all of it, or nothing: then it says which inbox
+rows are duplicates and the caller decides again without them. Everything a back-end cannot do now
+raises `StoreUnavailable` or `StoreFull`; any other error concerns the rows offered, and the caller
+halves the beat until the culprit is alone (`reliability 1`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from trunkline.ids import ConversationId, DeliveryId, InboxId
+from trunkline.model.conversation import ConversationState
+from trunkline.model.delivery import DeliveryState
+
+
+class InboxState(IntEnum):
+    """Where an inbox row stands. The numbers are stored; never reuse one."""
+
+    WAITING = 0  # its turn is not decided yet (debounce, asking) → DONE, DEAD
+    DONE = 1  # decided: answered, handed over or left alone; `why` tells
+    DEAD = 2  # could not be processed or stored. → WAITING by a person (requeue)
+    DISCARDED = 3  # a person dropped it
+
+
+class EventKind(IntEnum):
+    """What an inbox row holds."""
+
+    MESSAGE = 0
+    NOTICE = 1
+    REQUEST = 2
+
+
+class InboxRow(msgspec.Struct, frozen=True, gc=False):
+    """One event.
+
+    Args:
+        key: unique with the conversation; None = never a duplicate.
+        at_ms: when we received it.
+        body: msgpack of the event (see `exchange/bodies.py`); over 32 KiB it goes to a media file.
+        why: msgpack of the trace, or b"".
+        reason: why the row is dead, else "".
+    """
+
+    id: InboxId
+    conversation: ConversationId
+    key: bytes | None
+    kind: EventKind
+    state: InboxState
+    at_ms: int
+    body: bytes
+    why: bytes = b""
+    attempts: int = 1
+    reason: str = ""
+
+
+class OutboxRow(msgspec.Struct, frozen=True, gc=False):
+    """One delivery.
+
+    Args:
+        body: msgpack of `What`; over 32 KiB it goes to a media file.
+        source: `Source.value` and name: `rule:price`, `api`.
+        due_ms: not before; 0 = now.
+        expires_ms: not after; 0 = never.
+        peer_id: the platform's id once sent.
+        dedupe: the caller's `Idempotency-Key`, unique when not "".
+    """
+
+    id: DeliveryId
+    conversation: ConversationId
+    state: DeliveryState
+    at_ms: int
+    body: bytes
+    source: str = ""
+    attempt: int = 0
+    due_ms: int = 0
+    expires_ms: int = 0
+    reason: str = ""
+    peer_id: str = ""
+    settled_ms: int = 0
+    dedupe: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """A new state of an outbox row that is SENDING (or SENT, for a late proof)."""
+
+    id: DeliveryId
+    state: DeliveryState
+    at_ms: int
+    peer_id: str = ""
+    reason: str = ""
+    due_ms: int = 0
+
+
+class KeptState(msgspec.Struct, frozen=True):
+    """A session's small state, by (line, account)."""
+
+    line: str
+    account: str
+    state: bytes
+
+
+class TurnRow(msgspec.Struct, frozen=True):
+    """A conversation that must be looked at later.
+
+    Args:
+        due_ms: when; never later than `since_ms` plus the cap of its kind.
+        since_ms: when the turn began.
+        kind: `debounce`, `asking`.
+    """
+
+    conversation: ConversationId
+    due_ms: int
+    since_ms: int
+    kind: str = "debounce"
+    attempts: int = 0
+
+
+class Beat(msgspec.Struct):
+    """What one transaction writes. Built by the exchange, consumed whole.
+
+    Args:
+        inbox, outbox: new rows.
+        conversations: new or changed states (upsert by id).
+        claims: ids QUEUED → SENDING, attempt + 1.
+        sent_ranges: (first, last) inclusive ids, SENDING → SENT, one update each.
+        outcomes: single results.
+        done: inbox ids WAITING → DONE with the *why* blob.
+        kept: session states.
+        turns: upsert by conversation; `turns_done`: delete.
+    """
+
+    inbox: list[InboxRow] = []
+    outbox: list[OutboxRow] = []
+    conversations: list[ConversationState] = []
+    claims: list[DeliveryId] = []
+    sent_ranges: list[tuple[int, int]] = []
+    outcomes: list[Outcome] = []
+    done: list[tuple[InboxId, bytes]] = []
+    kept: list[KeptState] = []
+    turns: list[TurnRow] = []
+    turns_done: list[ConversationId] = []
+    now_ms: int = 0
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """The result: committed when `duplicates` is empty, else rolled back whole.
+
+    Args:
+        duplicates: indexes into `beat.inbox` whose (key, conversation) exists already.
+    """
+
+    duplicates: frozenset[int] = frozenset()
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A queued delivery with what a session needs to send it."""
+
+    row: OutboxRow
+    conversation: ConversationState
+    context: bytes
+    question: InboxRow | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list; `cursor` is "" at its end."""
+
+    rows: list[Any]
+    cursor: str = ""
+
+
+class Store(Protocol):
+    """One database. `open` and `close` belong to `app.py`, the rest to its owner named below."""
+
+    async def open(self) -> int:
+        """Check, migrate, mark what was SENDING at the last stop; return the highest row id.
+
+        Raises:
+            StoreTooNew: the data was written by a newer trunkline.
+            StoreUnavailable: the file cannot be read or is damaged.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Checkpoint and close."""
+        ...
+
+    # -- the exchange ------------------------------------------------------------------------
+
+    async def commit(self, beat: Beat) -> Committed:
+        """Write one beat durably (FULL), or report duplicates and write nothing."""
+        ...
+
+    async def find_conversations(
+        self, keys: Sequence[tuple[str, str, str, str]]
+    ) -> list[ConversationState | None]:
+        """Look up (line, account, kind, peer); None where there is none yet."""
+        ...
+
+    async def next_conversation_id(self) -> int:
+        """Return the first id that no conversation has; the exchange counts on from it."""
+        ...
+
+    async def queued(
+        self, line: str, account: str, peer: str, limit: int, now_ms: int
+    ) -> list[Queued]:
+        """Return deliveries that may leave now, oldest first, for a seat.
+
+        `peer` "" = all chats of the account. A conversation's rows come in order, and none comes
+        while an earlier one of it waits for its due time or is SENDING.
+        """
+        ...
+
+    async def queue_depth(self, line: str, account: str, peer: str) -> tuple[int, int]:
+        """Return (queued rows, earliest due_ms among those that are not due) for a seat."""
+        ...
+
+    async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:
+        """QUEUED rows past `expires_ms` → EXPIRED; return at most `limit` of them."""
+        ...
+
+    async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:
+        """QUEUED rows of a seat that never comes back → EXPIRED; return how many."""
+        ...
+
+    async def due_turns(self, now_ms: int, limit: int) -> list[TurnRow]:
+        """Return turns whose time has come, earliest first."""
+        ...
+
+    async def waiting(
+        self, conversation: ConversationId
+    ) -> tuple[ConversationState | None, list[InboxRow]]:
+        """Return a conversation and its WAITING rows, oldest first."""
+        ...
+
+    async def kept(self, line: str, account: str) -> bytes | None:
+        """Return the state last kept."""
+        ...
+
+    # -- people: web and cli -----------------------------------------------------------------
+
+    async def delivery(self, ident: DeliveryId) -> Queued | None:
+        """Return one delivery with its conversation."""
+        ...
+
+    async def delivery_by_dedupe(self, dedupe: str) -> DeliveryId | None:
+        """Return the delivery of an `Idempotency-Key`."""
+        ...
+
+    async def deliveries(
+        self, *, states: Sequence[DeliveryState], line: str, cursor: str, limit: int
+    ) -> Page:
+        """List `Queued`, newest first."""
+        ...
+
+    async def move_delivery(
+        self, ident: DeliveryId, sources: Sequence[DeliveryState], to: DeliveryState, reason: str
+    ) -> bool:
+        """A person moves a row (requeue, discard, approve); False when it is not in `sources`."""
+        ...
+
+    async def move_group(self, reason: str, to: DeliveryState, why: str) -> int:
+        """Move every UNCERTAIN row with this reason (what one restart left); return how many."""
+        ...
+
+    async def message(self, ident: InboxId) -> tuple[InboxRow, ConversationState] | None:
+        """Return one inbox row, with its body."""
+        ...
+
+    async def answers(self, ident: InboxId) -> list[OutboxRow]:
+        """Return the deliveries that answer an inbox row."""
+        ...
+
+    async def messages(
+        self, *, line: str, states: Sequence[InboxState], kinds: Sequence[EventKind],
+        after: int, cursor: str, limit: int,
+    ) -> Page:  # fmt: skip
+        """List (InboxRow, ConversationState): newest first, or oldest first after `after`."""
+        ...
+
+    async def move_message(
+        self, ident: InboxId, sources: Sequence[InboxState], to: InboxState
+    ) -> bool:
+        """A person moves an inbox row; requeue also makes its turn due now."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Return rows by state (`outbox.uncertain`, `inbox.dead`), for metrics and `readyz`."""
+        ...
+
+    async def retain(self, now_ms: int, policy: Retention) -> int:
+        """Delete at most one batch of what is too old; return how many rows (0 = all done)."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Return the free space of the data folder's disk."""
+        ...
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long things are kept, in days (`reliability 3`); per line for bodies.
+
+    Args:
+        bodies_days: default for message bodies; `lines_days` overrides by line.
+        batch: rows per call.
+    """
+
+    bodies_days: float = 30
+    media_days: float = 7
+    why_days: float = 14
+    dead_days: float = 30
+    keys_days: float = 30
+    lines_days: dict[str, float] = {}
+    batch: int = 500
