@@ -1,0 +1,86 @@
+"""The keys that every line has, whatever it speaks. Each dialect adds its own in a subclass.
+
+Values arrive resolved: `config.py` has replaced `{ env = … }` and `{ file = … }` before.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Tokens = Annotated[tuple[SecretStr, ...], BeforeValidator(_listed), Field(max_length=2)]
+
+
+class LineOptions(BaseModel):
+    """One `[lines.NAME]` table.
+
+    Attributes:
+        dialect: which dialect; chooses the subclass.
+        role: who we are on this line; "" = the dialect's first role.
+        link: who dials.
+        enabled: false = no connection, nothing served.
+        alias: what people call the line.
+        mode: `auto` answers, `draft` asks a person first, `off` only stores.
+        bind: `HOST:PORT` of further sockets that serve only this line's paths.
+        tls_cert, tls_key: for those sockets.
+        path, aliases: exact paths that the line serves.
+        origins: browsers' origins that are let in; for machine lines none, for visitors any.
+        token: one or two that are valid at once (rotation); empty = open on loopback only.
+        url: what to dial.
+        ca_file, pin_sha256, tls_insecure: whom to trust when dialling.
+        headers, user_agent, subprotocol: sent when dialling.
+        dedupe: false = a repeated message counts as a new one.
+        debounce_s: how long to wait for more of the same turn.
+        stale_after_s: older messages get no automatic answer; 0 = any age does.
+        reconnect_interval_s, reconnect_backoff, max_failures, jitter: retry (`guides 5`); None =
+            the dialect's table.
+        heartbeat_interval_s, heartbeat_timeout_s: protocol pings of the link.
+        max_message_bytes: of one WebSocket message.
+        retention_days: how long bodies are kept; None = the dialect's default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    dialect: str
+    role: str = ""
+    link: Literal["listen", "dial"] = "listen"
+    enabled: bool = True
+    alias: str = ""
+    mode: Literal["auto", "draft", "off"] = "auto"
+    bind: Names = ()
+    tls_cert: str = ""
+    tls_key: SecretStr | None = None
+    path: str = ""
+    aliases: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    token: Tokens = ()
+    url: str = ""
+    ca_file: str = ""
+    pin_sha256: str = ""
+    tls_insecure: bool = False
+    headers: dict[str, SecretStr] = {}
+    user_agent: str = ""
+    subprotocol: str = ""
+    dedupe: bool = True
+    debounce_s: float = Field(0.0, ge=0, le=60)
+    stale_after_s: float = Field(0.0, ge=0)
+    reconnect_interval_s: float | None = Field(None, gt=0, le=3600)
+    reconnect_backoff: bool = False
+    max_failures: int = Field(0, ge=0)
+    jitter: float | None = Field(None, ge=0, le=1)
+    heartbeat_interval_s: float = Field(20.0, ge=1, le=3600)
+    heartbeat_timeout_s: float = Field(20.0, ge=1, le=3600)
+    max_message_bytes: int = Field(1 << 20, ge=1024, le=104_857_600)
+    retention_days: float | None = Field(None, gt=0)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The valid tokens in clear, for constant-time comparison."""
+        return tuple(token.get_secret_value() for token in self.token)
