@@ -38,12 +38,12 @@ class FakeClock:
     """
 
     def __init__(self, now_ms: int = 1_767_225_600_000) -> None:
-        self._now_ms = now_ms
+        self._start_ms = now_ms
         self._monotonic_s = 1000.0
 
     def now_ms(self) -> int:
         """Return the wall time set, in milliseconds."""
-        return self._now_ms
+        return self._start_ms + round((self._monotonic_s - 1000.0) * 1000)
 
     def monotonic_s(self) -> float:
         """Return the monotonic time set, in seconds."""
@@ -54,4 +54,3 @@ class FakeClock:
         if seconds < 0:
             raise ValueError("a clock does not go backwards")
         self._monotonic_s += seconds
-        self._now_ms += round(seconds * 1000)

@@ -37,7 +37,8 @@ class TrunklineError(Exception):
     retry: ClassVar[Retry] = Retry.NEVER
 
     def __str__(self) -> str:
-        return super().__str__() or (self.__doc__ or "").strip().splitlines()[0]
+        # A class without a docstring says its name rather than nothing.
+        return super().__str__() or (self.__doc__ or type(self).__name__).strip().splitlines()[0]
 
 
 class ConfigError(TrunklineError):

@@ -22,6 +22,8 @@ ConversationId = NewType("ConversationId", int)
 EPOCH_MS = 1_735_689_600_000  # 2025-01-01T00:00:00Z
 MAX_ANSWERS = 15
 _ANSWER_MASK = 15
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)} | {"i": 1, "l": 1, "o": 0}
 
 
 def answer_id(inbox: InboxId, nth: int) -> DeliveryId:
@@ -34,6 +36,39 @@ def answer_id(inbox: InboxId, nth: int) -> DeliveryId:
 def question_id(delivery: DeliveryId) -> InboxId | None:
     """Return the inbox row that `delivery` answers, or None for a delivery of its own."""
     return InboxId(delivery & ~_ANSWER_MASK) if delivery & _ANSWER_MASK else None
+
+
+def format_id(kind: str, ident: int) -> str:
+    """Format a row id for people and the API: `m-…` a message, `d-…` a delivery."""
+    digits = ""
+    while ident:
+        digits = _DIGITS[ident & 31] + digits
+        ident >>= 5
+    return f"{kind}-{digits or '0'}"
+
+
+def parse_id(kind: str, text: str) -> int:
+    """Parse what `format_id` wrote, in any case; look-alikes (i, l, o) are read as meant.
+
+    Raises:
+        ValueError: it is not an id of this kind.
+    """
+    head, _, digits = text.strip().lower().partition("-")
+    ident = 0
+    for digit in digits[:14]:
+        value = _VALUES.get(digit)
+        if value is None:
+            break
+        ident = ident << 5 | value
+    else:
+        if head == kind and digits and len(digits) <= 13 and ident < 1 << 63:
+            return ident
+    raise ValueError(f"{text[:40]!r} is not an id like {kind}-1h9v6zk0000")
+
+
+def id_at(wall_ms: int) -> int:
+    """Return the lowest row id of a wall time: rows since then have ids at or above it."""
+    return max(0, wall_ms - EPOCH_MS) << 22
 
 
 class Ids(Protocol):

@@ -43,6 +43,7 @@ class LineOptions(BaseModel):
             the dialect's table.
         heartbeat_interval_s, heartbeat_timeout_s: protocol pings of the link.
         max_message_bytes: of one WebSocket message.
+        connections_per_address: open links of one address; more get HTTP 429; 0 = no limit.
         retention_days: how long bodies are kept; None = the dialect's default.
     """
 
@@ -78,6 +79,7 @@ class LineOptions(BaseModel):
     heartbeat_interval_s: float = Field(20.0, ge=1, le=3600)
     heartbeat_timeout_s: float = Field(20.0, ge=1, le=3600)
     max_message_bytes: int = Field(1 << 20, ge=1024, le=104_857_600)
+    connections_per_address: int = Field(50, ge=0)
     retention_days: float | None = Field(None, gt=0)
 
     @property

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from trunkline.dialects.contract import Receipt, Seat, Settled
 from trunkline.ids import DeliveryId
-from trunkline.model.address import Address
+from trunkline.model.address import Address, Chat
+from trunkline.model.capability import Traits
 from trunkline.model.delivery import Delivery
 from trunkline.model.event import DurableEvent, Fleeting
 from trunkline.model.message import Segments
@@ -22,6 +23,11 @@ class Origin(Protocol):
     """
 
     line: str
+
+    @property
+    def seat(self) -> Seat | None:
+        """Where the session sits, or None before READY."""
+        ...
 
     @property
     def can_send(self) -> bool:
@@ -71,6 +77,59 @@ class Exchange(Protocol):
 
     def unseated(self, line: str, seat: Seat) -> None:
         """The last link of a seat is gone."""
+        ...
+
+
+class Router(Protocol):
+    """Who sits where: the roster of `lines`, as the exchange asks it."""
+
+    def find(self, line: str, seat_key: str) -> Sequence[Origin]:
+        """Return who a delivery to this seat goes to: the newest link, or all that JOINed."""
+        ...
+
+
+class LineFacts(msgspec.Struct):
+    """What the exchange must know of a line. Owned and changed by the line, read at each beat.
+
+    Args:
+        seat_of: the seat that a chat's deliveries go to.
+        stale_after_ms: older messages get no automatic answer; 0 = any age does.
+        kinds: kinds of chats that an address of this line may name; the first is the usual one.
+        has_brief_seats: its visitors never come back (plain contact visitors).
+    """
+
+    name: str
+    dialect: str
+    traits: Traits
+    seat_of: Callable[[Chat], str]
+    mode: str = "auto"
+    is_paused: bool = False
+    debounce_s: float = 0.0
+    stale_after_ms: int = 0
+    has_brief_seats: bool = False
+
+
+class Meter(Protocol):
+    """What the exchange counts. Called once per beat, never per message."""
+
+    def beat(
+        self,
+        *,
+        events: int,
+        seconds: float,
+        verdicts: Mapping[str, int],
+        duplicates: int,
+        dead: int,
+    ) -> None:
+        """Count one commit: its events, its duration and what was decided (`stage:verdict`)."""
+        ...
+
+    def outcomes(self, counts: Mapping[str, int]) -> None:
+        """Count settled deliveries by `DeliveryState` name in lower case."""
+        ...
+
+    def queued(self, events: int) -> None:
+        """Show how many events wait for the next beat."""
         ...
 
 

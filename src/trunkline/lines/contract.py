@@ -82,11 +82,48 @@ class Link(Protocol):
         ...
 
 
+class LinkLimits(msgspec.Struct, frozen=True):
+    """What a link may hold and how long it waits. `Admit` and `Dial` carry the message size.
+
+    Args:
+        heartbeat_interval_s: between two protocol pings of ours.
+        heartbeat_timeout_s: without a pong the link is closed 1011 (`reliability 8`).
+        high_water_bytes: of the write buffer; above it the link stops reading (`reliability 2`).
+        low_water_bytes: below it the link reads again and calls `drained`.
+        stall_s: a write buffer above high water that does not shrink for so long is dropped, 1013.
+        close_wait_s: for the peer's close frame, and for its end of the TCP connection.
+        connect_s: to open TCP and TLS when dialling.
+        handshake_s: for the answer to our upgrade request.
+    """
+
+    heartbeat_interval_s: float = 20.0
+    heartbeat_timeout_s: float = 20.0
+    high_water_bytes: int = 262_144
+    low_water_bytes: int = 65_536
+    stall_s: float = 10.0
+    close_wait_s: float = 2.0
+    connect_s: float = 10.0
+    handshake_s: float = 5.0
+
+
 class Door(Protocol):
-    """One exact path of one bind, served by a line."""
+    """One exact path of one bind, served by a line.
+
+    Attributes:
+        line: the line's name.
+        is_binary: the opcode of what we send.
+        is_public: for visitors' browsers: any `Host`, and `Forwarded` headers are ignored.
+        max_per_address: open links of one address (50; contact 1,000).
+        origins: browsers' origins that are let in; empty = none, for public doors any.
+        limits: of the links that enter here.
+    """
 
     line: str
     is_binary: bool
+    is_public: bool
+    max_per_address: int
+    origins: tuple[str, ...]
+    limits: LinkLimits
 
     def admit(self, head: Head) -> Admit | Refuse:
         """Decide before the upgrade."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 import msgspec
 
@@ -89,6 +89,7 @@ class RequestReceived(msgspec.Struct, frozen=True, tag="request", omit_defaults=
     context: bytes = b""
 
 
+@final  # so that `type(event) is Fleeting` narrows
 class Fleeting(msgspec.Struct, frozen=True, tag="fleeting", omit_defaults=True):
     """Typing, read marks, presence: passed on to who watches, never stored, no receipt."""
 

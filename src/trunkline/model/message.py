@@ -74,6 +74,6 @@ def parse_message(value: Any) -> Segments:
         segments = msgspec.convert(value, Segments)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
-    if not segments:
+    if all(type(part) is Text and not part.text.strip() for part in segments):
         raise ValueError("the message is empty")
-    return segments
+    return tuple(Text(storable(part.text)) if type(part) is Text else part for part in segments)

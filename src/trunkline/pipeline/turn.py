@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 import msgspec
 
@@ -80,6 +80,7 @@ class VerdictKind(Enum):
     PASS = "pass"  # noqa: S105
 
 
+@final
 class Step(msgspec.Struct, frozen=True, array_like=True):
     """One stage in the *why* record: `stage`, `verdict`, and detail as flat strings."""
 

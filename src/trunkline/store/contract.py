@@ -112,6 +112,8 @@ class TurnRow(msgspec.Struct, frozen=True):
         due_ms: when; never later than `since_ms` plus the cap of its kind.
         since_ms: when the turn began.
         kind: `debounce`, `asking`.
+        cap_ms: the longest wait from the beginning of the turn that is open already, which the
+            writer of a later message need not know; 0 = `due_ms` as given. Not stored.
     """
 
     conversation: ConversationId
@@ -119,6 +121,7 @@ class TurnRow(msgspec.Struct, frozen=True):
     since_ms: int
     kind: str = "debounce"
     attempts: int = 0
+    cap_ms: int = 0
 
 
 class Beat(msgspec.Struct):
@@ -127,7 +130,8 @@ class Beat(msgspec.Struct):
     Args:
         inbox, outbox: new rows.
         conversations: new or changed states (upsert by id).
-        claims: ids QUEUED → SENDING, attempt + 1.
+        claims: ids QUEUED → SENDING, attempt + 1. Written after `sent_ranges` and `outcomes`: a
+            range of an earlier beat must not settle what is claimed only now.
         sent_ranges: (first, last) inclusive ids, SENDING → SENT, one update each.
         outcomes: single results.
         done: inbox ids WAITING → DONE with the *why* blob.
@@ -153,9 +157,11 @@ class Committed(msgspec.Struct, frozen=True):
 
     Args:
         duplicates: indexes into `beat.inbox` whose (key, conversation) exists already.
+        unclaimed: ids of `beat.claims` that were not QUEUED any more; they must not be sent.
     """
 
     duplicates: frozenset[int] = frozenset()
+    unclaimed: frozenset[int] = frozenset()
 
 
 class Queued(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ refuses goes through `tolerant`, which repairs what may be repaired and names wh
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final, NoReturn, TypeVar, cast
 
@@ -33,6 +34,9 @@ def encode(value: Any) -> bytes:
 def decode(decoder: msgspec.json.Decoder[T], data: bytes, *, allow_nan: bool = False) -> T:
     """Decode `data` with a typed decoder, tolerantly when the strict way refuses it.
 
+    The fast path bounds the depth by the recursion limit only (`too_deep` as well): a type that
+    keeps or skips values of any shape is checked by `check_depth` where 64 levels matter.
+
     Args:
         decoder: made once per type, at import.
         data: one JSON value as UTF-8 (already checked for TEXT messages).
@@ -50,16 +54,20 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes, *, allow_nan: bool = F
         return msgspec.convert(tolerant(data, allow_nan=allow_nan), decoder.type, strict=True)
 
 
-def tolerant(data: bytes, *, allow_nan: bool = False) -> Any:
-    """Decode to plain values: BOM dropped, lone surrogates replaced, depth ≤ 64.
+def tolerant(data: bytes, *, allow_nan: bool = False, max_depth: int = MAX_DEPTH) -> Any:
+    """Decode to plain values: BOM dropped, lone surrogates replaced, depth ≤ `max_depth`.
 
     Raises:
         WireMalformed: `not_json` or `too_deep`.
     """
     try:
         text = data.decode("utf-8-sig")
-        check_depth(text)
-        value = json.loads(text, parse_constant=_nan if allow_nan else _no_nan)
+        check_depth(text, max_depth)
+        value = json.loads(
+            text,
+            parse_constant=_nan if allow_nan else _no_nan,
+            parse_float=_finite_or_none if allow_nan else _finite,
+        )
     except WireMalformed:
         raise
     except (ValueError, RecursionError) as error:
@@ -88,6 +96,18 @@ def _no_nan(name: str) -> NoReturn:
 
 def _nan(_name: str) -> None:
     return None
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # 1e999: the fast path refuses it too
+        raise WireMalformed("not_json", "a number is out of range")
+    return number
+
+
+def _finite_or_none(digits: str) -> float | None:
+    number = float(digits)
+    return None if math.isinf(number) else number
 
 
 def _clean(value: Any) -> Any:

@@ -1,0 +1,41 @@
+# Every target sets up what it needs: git, make and python3 >= 3.11 are all that must be there.
+#   make PYTHON=/path/to/python3.11 …   names the Python
+#   make demo ARGS="--port 0"           more arguments for the command of a target
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test test-real lint bench clean
+
+ARGS ?=
+BIN := .venv/bin
+
+help: ## show this list
+	@echo "trunkline: make TARGET"
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## make .venv from the locked list
+	@scripts/bootstrap.sh
+
+demo: setup ## start everything with simulated people; prints one line `ready {json}`
+	@exec $(BIN)/trunkline serve --demo $(ARGS)
+
+test: setup ## all tests that need no real peer (at most 10 minutes)
+	$(BIN)/pytest -m "not real" $(ARGS)
+
+test-real: setup ## real clients, a browser, kill -9 (at most 20 minutes)
+	$(BIN)/pytest -m real -rs tests/real $(ARGS)
+
+lint: setup ## ruff, pyright (strict), import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: setup ## CPU µs per message against two peers; ARGS=--quick for a smoke run
+	$(BIN)/python bench/run.py $(ARGS)
+
+clean: ## remove environments, caches and built files
+	rm -rf .venv .tools .peers build dist demo-data
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

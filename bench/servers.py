@@ -1,0 +1,162 @@
+"""The servers under test: how each is started, what it has used, how it ends.
+
+Every server prints one line `ready {json}` with `url` and `pid`. CPU time and memory are read from
+/proc for that process alone; the load and this program do not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_TICKS_S = os.sysconf("SC_CLK_TCK")
+
+OURS = """\
+[log]
+level = "warning"
+
+[lines.core]
+dialect = "maim"
+role = "core"
+link = "listen"
+path = "/ws"
+
+[[rules]]
+name = "any"
+match = "any"
+reply = "{send_message}"
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start one server.
+
+    Args:
+        environment: the peer whose environment it needs, "" = ours.
+        arguments: after the interpreter; `{port}`-free, every server chooses its own.
+        config: written to `trunkline.toml` in a fresh folder, the server's working directory.
+    """
+
+    name: str
+    environment: str
+    arguments: tuple[str, ...]
+    path: str = "/ws"
+    config: str = ""
+    raw: bool = False
+
+
+SERVERS = (
+    Server("trunkline", "", ("-m", "trunkline", "serve", "-c", "trunkline.toml", "--port", "0"),
+           config=OURS),
+    Server("maim_message", "maim_message", (str(ROOT / "bench/peers/maim_echo.py"),)),
+    Server("starlette", "baseline", (str(ROOT / "bench/peers/starlette_echo.py"),)),
+    Server("echo", "", ("-m", "trunkline", "dev", "echo", "--port", "0"), path="/", raw=True),
+    Server("websockets", "websockets", (str(ROOT / "bench/peers/websockets_idle.py"),), raw=True),
+)  # fmt: skip
+
+
+class Running:
+    """One server that listens."""
+
+    def __init__(self, process: subprocess.Popen[str], ready: dict, path: str, start_s: float):
+        self.process = process
+        self.pid = int(ready["pid"])
+        self.url = "ws" + str(ready["url"]).rstrip("/").removeprefix("http") + path
+        self.start_s = start_s
+
+    def cpu_s(self) -> float:
+        """Return user and system time of the process, all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_S
+
+    def rss_kib(self) -> int:
+        """Return what it keeps in memory."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise RuntimeError("no VmRSS")
+
+
+def interpreter(environment: str) -> str:
+    """Return the python of an environment; makes that of a peer when it is missing."""
+    if not environment:
+        return sys.executable
+    command = [str(ROOT / "scripts/peer.sh"), environment]
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.split()[-1]
+
+
+def _await_ready(process: subprocess.Popen[str], log: Path) -> dict:
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    deadline = time.monotonic() + 30
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            line = lines.get(timeout=left)
+        except queue.Empty:
+            break
+        if line.startswith("ready "):
+            return json.loads(line.removeprefix("ready "))
+        if not line:
+            break
+    raise RuntimeError(f"the server did not start:\n{log.read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Running]:
+    """Start a server in a fresh folder, and end it."""
+    python = interpreter(server.environment)
+    with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
+        if server.config:
+            Path(folder, "trunkline.toml").write_text(server.config)
+        log = Path(folder, "stderr.log")
+        with log.open("w") as errors:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [python, *server.arguments], cwd=folder, text=True,
+                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        try:
+            ready = _await_ready(process, log)
+            yield Running(process, ready, server.path, time.perf_counter() - started)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def load(url: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start the load against a server; it is killed when the block ends early."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "bench/load.py"), url, *arguments],
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

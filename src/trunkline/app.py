@@ -1,0 +1,461 @@
+"""Composition: configuration in, running services out. The only file that knows every room.
+
+Owns the signals and the order of start and stop. Start: configuration is safe → data folder →
+store → exchange → lines → sockets → `ready`. Stop (`reliability 6`): readiness off → no new links
+and reads → commit and acknowledge what was read → finish sends → close 1001 → store closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from trunkline import __version__, failpoints
+from trunkline.clock import SystemClock
+from trunkline.config import Config, require_safe
+from trunkline.dialects.contract import Dial
+from trunkline.dialects.registry import DIALECTS
+from trunkline.errors import ConfigError
+from trunkline.exchange.desk import Desk
+from trunkline.exchange.intake import Core, Outside
+from trunkline.exchange.keeper import Keeper
+from trunkline.exchange.planning import decider
+from trunkline.exchange.turns import Turns
+from trunkline.ids import SystemIds
+from trunkline.lines.contract import Link, LinkUser
+from trunkline.lines.dial import Trust, dial
+from trunkline.lines.fleet import NodeFleet
+from trunkline.lines.line import Line, Surroundings, facts_of
+from trunkline.lines.listen import Gate, GateRules
+from trunkline.lines.quota import QuotaRules
+from trunkline.lines.roster import Roster
+from trunkline.lines.supervisor import Pace, Supervisor
+from trunkline.lines.sweep import Budget, Commons, PingSweep
+from trunkline.pipeline.decide import RuleHealth, compile_rulebook, decide
+from trunkline.store.contract import Retention
+from trunkline.store.sqlite import SqliteStore
+from trunkline.telemetry.health import Health, Vitals, assess
+from trunkline.telemetry.logs import ROOT, Logger, get_logger, setup_logging
+from trunkline.telemetry.metrics import Metrics
+from trunkline.web.app import Services, make_app
+from trunkline.web.auth import Access, digest_token, ensure_api_token
+from trunkline.web.live import Live
+from trunkline.web.server import Server, Socket
+
+STOP_S = 10.0
+LAG_STEP_S = 0.1
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What is known once it listens.
+
+    Args:
+        url: of the main port.
+        sockets: further addresses by line.
+        demo_url: of the page to try, "" when there is no contact line.
+    """
+
+    url: str
+    sockets: Mapping[str, str]
+    demo_url: str
+    token_file: str
+
+
+class App:
+    """One process of trunkline.
+
+    Args:
+        config: validated; `require_safe` is asked before anything is opened.
+    """
+
+    def __init__(self, config: Config) -> None:
+        require_safe(config)
+        self.config = config
+        self.clock = SystemClock()
+        self.metrics = Metrics(version=__version__)
+        self.log: Logger = get_logger("app")
+        self.store = SqliteStore(
+            config.folder,
+            clock=self.clock,
+            synchronous="NORMAL" if config.store.synchronous == "normal" else "FULL",
+            filename=config.store.filename,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop_asked = asyncio.Event()
+        self._is_stopping = False
+        self._total_bytes = 0
+
+    # -- start -------------------------------------------------------------------------------
+
+    async def start(self) -> Ready:
+        """Open everything; on failure close what was opened and raise."""
+        self._arm_failpoints()
+        last_id = await self.store.open()
+        try:
+            return await self._start_on(last_id)
+        except BaseException:
+            await self.store.close()
+            raise
+
+    async def _start_on(self, last_id: int) -> Ready:
+        config, clock = self.config, self.clock
+        setup_logging(
+            config.log.level,
+            config.log_file,
+            config.log.rotate_bytes,
+            config.log.keep,
+            config.log.format,
+        )
+        token = ensure_api_token(config.folder)
+        ROOT.redactor.register([*config.secrets(), token])
+        ROOT.on_drop = self.metrics.log_dropped
+        self._total_bytes = shutil.disk_usage(config.folder).total
+        loop = asyncio.get_running_loop()
+        self._ids = SystemIds(clock, last=last_id)
+        self.roster = Roster()
+        self._commons = Commons(PingSweep(clock), Budget(), self._link_trouble)
+        self._facts: dict[str, Any] = {}
+        self.core = Core(
+            Outside(
+                clock=clock,
+                ids=self._ids,
+                store=self.store,
+                router=self.roster,
+                facts=self._facts,
+                meter=self.metrics,
+                on_trouble=self._trouble,
+                later=loop.call_later,
+                spawn=self._spawn,
+            ),
+            decider(decide, compile_rulebook(config.rulebook), RuleHealth()),
+        )
+        self.core.conversations.start_at(await self.store.next_conversation_id())
+        self.gate = Gate(
+            self._commons,
+            clock,
+            GateRules(
+                allowed_hosts=config.server.allowed_hosts,
+                trusted_proxies=config.server.trusted_proxies,
+                quota=QuotaRules(max_links=config.limits.max_connections),
+            ),
+        )
+        self.lines = self._make_lines(loop)
+        self._facts.update(facts_of(self.lines))
+        self.supervisors = self._make_supervisors()
+        self.fleet = NodeFleet(self.lines, self.supervisors, self._resumed)
+        self.desk = Desk(
+            core=self.core,
+            store=self.store,
+            clock=clock,
+            facts=self._facts,
+            router=self.roster,
+            accounts=self.fleet.accounts,
+        )
+        self.live = Live()
+        ready = await self._listen(token)
+        self._start_tasks()
+        return ready
+
+    def _make_lines(self, loop: asyncio.AbstractEventLoop) -> dict[str, Line]:
+        clock = self.clock
+        around = Surroundings(
+            clock=clock,
+            ids=self._ids,
+            exchange=self.core,
+            roster=self.roster,
+            log=get_logger("lines"),
+            meter=self.metrics,
+            timer=lambda at_s, call: loop.call_at(loop.time() + at_s - clock.monotonic_s(), call),
+            auth_failed=self.gate.auth_failed,
+        )
+        return {
+            name: Line(name, DIALECTS[options.dialect], options, around)
+            for name, options in self.config.lines.items()
+        }
+
+    def _make_supervisors(self) -> dict[str, Supervisor]:
+        dialled = [
+            line
+            for line in self.lines.values()
+            if line.options.link == "dial" and line.options.enabled
+        ]
+        pace = Pace(self.clock)
+        return {
+            line.name: Supervisor(
+                line,
+                dial=self.dial,
+                kept=self.store.kept,
+                pace=pace,
+                has_sisters=len(dialled) > 1,
+            )
+            for line in dialled
+        }
+
+    async def dial(self, line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
+        """Open a link for a line, with the trust that it configures."""
+        options = line.options
+        return await dial(
+            target,
+            enter,
+            self._commons,
+            trust=Trust(options.ca_file, options.pin_sha256, options.tls_insecure),
+            limits=line.limits,
+            is_binary=line.is_binary,
+        )
+
+    async def _listen(self, token: str) -> Ready:
+        config = self.config
+        for line in self.lines.values():
+            if line.options.link == "listen" and line.options.enabled:
+                for path in line.dialect.paths(line.options):
+                    for bind in line.options.bind or ("",):
+                        self.gate.add(bind, path, line)
+        services = Services(
+            store=self.store,
+            desk=self.desk,
+            fleet=self.fleet,
+            clock=self.clock,
+            health=self.health,
+            metrics_text=self._metrics_text,
+            access=Access(
+                token_sha256=digest_token(token),
+                bind_host=config.server.host,
+                allowed_hosts=config.server.allowed_hosts,
+                origins=config.server.origins,
+                trusted_proxies=config.server.trusted_proxies,
+            ),
+            live=self.live,
+            demo_path=self._demo_path(),
+            count_auth_failure=self.metrics.auth_failed,
+        )
+        self.server = Server(make_app(services), self.gate, self._sockets())
+        bound = await self.server.start()
+        url = bound[""]
+        sockets: dict[str, str] = {}
+        for line in self.lines.values():
+            if line.options.link == "listen" and line.options.enabled:
+                paths = line.dialect.paths(line.options)
+                where = tuple(
+                    ws_url(bound[bind]) + path
+                    for bind in line.options.bind or ("",)
+                    for path in paths
+                )
+                line.serve(is_on=True, where=where)
+                if line.options.bind:
+                    sockets[line.name] = where[0]
+        self.store.write_owner(url)
+        demo = self._demo_path()
+        return Ready(
+            url=url,
+            sockets=sockets,
+            demo_url=f"{url}/demo" if demo else "",
+            token_file=str(config.folder / "api.token"),
+        )
+
+    def _sockets(self) -> list[Socket]:
+        server = self.config.server
+        key = server.tls_key.get_secret_value() if server.tls_key else ""
+        sockets = [Socket("", server.host, server.port, server.tls_cert, key)]
+        seen: set[str] = set()
+        for line in self.lines.values():
+            options = line.options
+            if options.link != "listen" or not options.enabled:
+                continue
+            for bind in options.bind:
+                if bind not in seen:
+                    seen.add(bind)
+                    host, _, port = bind.rpartition(":")
+                    own = options.tls_key.get_secret_value() if options.tls_key else ""
+                    sockets.append(Socket(bind, host.strip("[]"), int(port), options.tls_cert, own))
+        return sockets
+
+    def _demo_path(self) -> str:
+        for line in self.lines.values():
+            if line.is_public and line.options.enabled and not line.options.bind:
+                return str(line.dialect.paths(line.options)[0])
+        return ""
+
+    def _start_tasks(self) -> None:
+        self._spawn(self.core.run(), "beat")
+        self._spawn(self.core.dispatch.run(self.core), "dispatch")
+        turns = Turns(store=self.store, clock=self.clock, hand_over=self.core.turn_due)
+        days = {
+            name: options.retention_days
+            for name, options in self.config.lines.items()
+            if options.retention_days is not None
+        }
+        self.keeper = Keeper(
+            core=self.core,
+            store=self.store,
+            clock=self.clock,
+            turns=turns,
+            retention=Retention(lines_days=days),
+            total_bytes=self._total_bytes,
+            on_trouble=self._trouble,
+        )
+        self._spawn(self.keeper.run(), "keeper")
+        for name, supervisor in self.supervisors.items():
+            self._spawn(supervisor.run(), f"line {name}")
+        self._spawn(self._watch_loop(), "watchdog")
+
+    # -- stop --------------------------------------------------------------------------------
+
+    def ask_to_stop(self) -> None:
+        """Begin to stop; asked again, end at once."""
+        if self._stop_asked.is_set():
+            os._exit(1)
+        self._stop_asked.set()
+
+    async def run(self) -> None:
+        """Serve until asked to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ask_to_stop)
+        await self._stop_asked.wait()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop in order; what cannot finish in 10 s is left as rows."""
+        self._is_stopping = True
+        self.log.info("stopping")
+        self.live.close_all()
+        await self.server.stop_accepting()
+        for supervisor in self.supervisors.values():
+            supervisor.stop()
+        failpoints.hit("drain.mid")
+        self.core.stop()
+        self.keeper.stop()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._named("beat")
+        except TimeoutError:
+            self.log.warning("stop took too long", left="rows stay queued or uncertain")
+        self.core.dispatch.stop()
+        for line in self.lines.values():
+            line.finish()
+            line.close_links(1001, "server stops")
+        await self._links_closed()
+        await self.server.stop(1.0)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.store.close()
+        self.log.info("stopped")
+        ROOT.flush()
+
+    async def _links_closed(self) -> None:
+        try:
+            async with asyncio.timeout(2.5):
+                for line in self.lines.values():
+                    await line.wait_empty()
+        except TimeoutError:
+            for line in self.lines.values():
+                for driver in list(line.drivers):
+                    if driver.link is not None:
+                        driver.link.abort()
+
+    # -- what the rooms call back ------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str = "") -> asyncio.Task[None]:
+        """Start an owned task; when one of the long ones dies, the process ends."""
+        task = asyncio.get_running_loop().create_task(work, name=name or None)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self.log.error("task failed", task=task.get_name(), error=error)
+            self._stop_asked.set()
+
+    async def _named(self, name: str) -> None:
+        for task in list(self._tasks):
+            if task.get_name() == name:
+                await asyncio.wait({task})
+
+    def _trouble(self, action: str, error: BaseException | None) -> None:
+        if error is None:
+            self.log.warning(action)
+        else:
+            self.log.error(action, error=error)
+
+    def _link_trouble(self, where: str, error: BaseException) -> None:
+        get_logger("lines").error("link user failed", where=where, error=error)
+
+    def _resumed(self, line: str) -> None:
+        for name, key in self.roster.seats(line):
+            self.core.dispatch.look((name, key))
+
+    async def _metrics_text(self) -> bytes:
+        self.metrics.rows(await self.store.counts())
+        self.metrics.disk(self.store.free_bytes(), is_low=self.core.is_disk_low)
+        return self.metrics.render()
+
+    def health(self) -> Health:
+        """Say how this process is."""
+        config = self.config
+        statuses = self.fleet.statuses()
+        return assess(
+            Vitals(
+                is_stopping=self._is_stopping,
+                store_error=self.core.trouble,
+                is_disk_low=self.core.is_disk_low,
+                failed_lines=[
+                    status.name
+                    for status in statuses
+                    if status.state.value == "FAILED" or "needs-you" in status.overlays
+                ],
+                open_lines=config.open_lines,
+                synchronous=config.store.synchronous,
+                tls=config.server.tls,
+                insecure_lines=[
+                    name for name, options in config.lines.items() if options.tls_insecure
+                ],
+            )
+        )
+
+    async def _watch_loop(self) -> None:
+        """Measure how late the loop comes (`reliability 2`: it never blocks > 50 ms)."""
+        loop = asyncio.get_running_loop()
+        while not self._is_stopping:
+            due_s = loop.time() + LAG_STEP_S
+            await asyncio.sleep(LAG_STEP_S)
+            self.metrics.lagged(max(0.0, loop.time() - due_s))
+
+    def _arm_failpoints(self) -> None:
+        text = os.environ.get("TRUNKLINE_FAILPOINT", "")
+        if not text:
+            return
+        if not self.config.dev.failpoints:
+            raise ConfigError(["TRUNKLINE_FAILPOINT is set, but [dev] failpoints is not true"])
+        try:
+            failpoints.arm(failpoints.parse(text))
+        except ValueError as error:
+            raise ConfigError([f"TRUNKLINE_FAILPOINT: {error}"]) from error
+
+
+def ws_url(url: str) -> str:
+    """Turn `http(s)://…` into `ws(s)://…`."""
+    return "ws" + url.removeprefix("http")
+
+
+def run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a coroutine on uvloop where it exists."""
+    factory: Any = None
+    if sys.platform != "win32":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())

@@ -1,0 +1,163 @@
+"""`trunkline emulate`: play the other side of a dialect, for tests and trials on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from .output import ExitCode, fail, print_json, print_ready, say, text, warn
+
+if TYPE_CHECKING:
+    from trunkline.dev.people import People
+
+PROGRESS_S = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("emulate", help=text("模拟对端", "Play the other side."))(emulate)
+
+
+def emulate(
+    dialect: Annotated[str, typer.Argument(help=text("contact 或 maim", "contact or maim"))],
+    dial: Annotated[
+        str, typer.Option("--dial", help=text("连接的地址", "the address to dial"))
+    ] = "",
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help=text("监听端口", "listen here"))
+    ] = None,
+    role: Annotated[str, typer.Option("--role", help=text("角色", "which role to play"))] = "",
+    people: Annotated[
+        int, typer.Option("--people", min=1, max=1000, help=text("几个人", "how many"))
+    ] = 3,
+    messages: Annotated[
+        int,
+        typer.Option("--messages", min=0, help=text("每人几句；0 不停", "lines each; 0 = no end")),
+    ] = 3,
+    pace: Annotated[
+        float, typer.Option("--pace", min=0.001, help=text("两句之间的秒数", "seconds between"))
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help=text("随机种子", "seed"))] = 1,
+    script: Annotated[
+        Path | None, typer.Option("--script", help=text("每行一句", "a file, one line each"))
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option("--fault", help="NAME=P: double, malformed, cut")
+    ] = None,
+    token: Annotated[
+        Path | None, typer.Option("--token-file", help=text("令牌文件", "file with the token"))
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=text("输出 JSON", "print JSON"))] = False,
+) -> None:
+    """Let simulated people dial an address, or play the site on a port."""
+    _check(dialect, dial, port, role)
+    if port is not None:
+        from trunkline.dev.site import run_echo_site
+
+        run_echo_site(dialect, port, print_ready)
+        return
+    lines = _read_script(script)
+    faults = _read_faults(fault or [])
+    secret = token.read_text(encoding="utf-8").strip() if token is not None else ""
+
+    async def main() -> int:
+        from trunkline.clock import SystemClock
+        from trunkline.dev.demo import Script, make_people
+        from trunkline.dev.dialling import open_dialler
+
+        clock = SystemClock()
+        try:
+            script_of = Script(pace, messages, seed, lines, faults, secret)
+            group = make_people(dialect, dial, people, open_dialler(clock), clock, script_of)
+        except ValueError as error:
+            fail(ExitCode.USAGE, str(error))
+        await _live(group, is_endless=messages == 0, is_quiet=as_json)
+        return _report(group, as_json=as_json)
+
+    from trunkline.app import run_loop
+
+    raise SystemExit(run_loop(main))
+
+
+def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
+    from trunkline.dialects.registry import DIALECTS
+
+    if dialect not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        fail(ExitCode.USAGE, text(f"没有方言 {dialect}", f"no dialect {dialect!r}"), known)
+    if (port is None) == (not dial):
+        fail(
+            ExitCode.USAGE,
+            text("--dial 与 --port 二选一", "give --dial URL or --port N, one of them"),
+        )
+    known_roles = DIALECTS[dialect].roles
+    expected = known_roles[0] if port is not None else known_roles[-1]
+    if role and role != expected:
+        fail(
+            ExitCode.USAGE,
+            text(f"此处的角色是 {expected}", f"the role here is {expected}"),
+        )
+    if dial:
+        host = urlsplit(dial).hostname or ""
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            # House rule: simulated people never meet a real platform.
+            fail(
+                ExitCode.USAGE,
+                text("模拟只连接本机", "simulated people dial this machine only"),
+            )
+
+
+def _read_script(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _read_faults(faults: Sequence[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for fault in faults:
+        name, _, chance = fault.partition("=")
+        try:
+            found[name] = float(chance or "0.1")
+        except ValueError:
+            fail(
+                ExitCode.USAGE,
+                text(f"{fault}：写成 NAME=概率", f"{fault}: write NAME=PROBABILITY"),
+            )
+    return found
+
+
+async def _live(group: People, *, is_endless: bool, is_quiet: bool) -> None:
+    """Run until everybody has left, or Ctrl-C; say now and then how far they are."""
+    task = asyncio.ensure_future(group.run())
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=PROGRESS_S)
+            if not is_quiet and not task.done():
+                warn(", ".join(f"{name} {count}" for name, count in group.tally.items()))
+            if not is_endless and group.is_over:
+                break
+    except asyncio.CancelledError:
+        warn(text("结束", "stopping"))
+    finally:
+        group.stop()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _report(group: People, *, as_json: bool) -> int:
+    tally = group.tally
+    if as_json:
+        print_json(tally)
+    else:
+        say(", ".join(f"{name} {count}" for name, count in tally.items()))
+    is_clean = not tally.get("doubled") and not tally.get("misordered")
+    return int(ExitCode.GOOD if is_clean else ExitCode.PROBLEM)

@@ -1,0 +1,51 @@
+"""`trunkline init`: write a configuration and example rules. Never overwrites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trunkline.configuration import notbuilt
+from trunkline.configuration.templates import TEMPLATES, write_template
+
+from .output import ExitCode, fail, say, text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command `init`."""
+    summary = text("写出配置和示例规则。", "Write a configuration and example rules.")
+    app.command("init", help=summary)(init)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
+    template: Annotated[str, typer.Option(help=" | ".join(TEMPLATES))] = "blog",
+) -> None:
+    """Write the files of a template into a folder."""
+    there = ", ".join(TEMPLATES)
+    if template in notbuilt.TEMPLATES:
+        fail(
+            ExitCode.USAGE,
+            text(f"模板 {template} 尚未实现", f"the template {template} is not built yet"),
+            text(f"现有：{there}", f"there are: {there}"),
+        )
+    if template not in TEMPLATES:
+        fail(
+            ExitCode.USAGE,
+            text(f"没有模板 {template}", f"no template {template!r}"),
+            text(f"现有：{there}", f"there are: {there}"),
+        )
+    try:
+        written = write_template(folder, template)
+    except FileExistsError as error:
+        fail(
+            ExitCode.PROBLEM,
+            text(f"{error} 已存在，未改动任何文件", f"{error} exists; nothing was changed"),
+            text("换一个目录", "choose another folder"),
+        )
+    for path in written:
+        say(f"  {text('已写', 'created')}  {path}")
+    here = "" if folder == Path() else f"cd {folder} && "
+    say(f"  {text('下一步', 'next')}  {here}trunkline serve")

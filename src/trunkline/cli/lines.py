@@ -1,0 +1,125 @@
+"""`trunkline lines`: how every line is, and steering one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .client import ConfigOption, JsonOption, UrlOption, connect, in_path
+from .output import format_table, print_json, say, text
+from .rows import MODES, ago, clean, line_state, word
+
+NameArgument = Annotated[str, typer.Argument(help=text("线路名", "the line's name"))]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `lines`."""
+    group = typer.Typer(
+        help=text("线路：查看与控制", "See and steer lines."), invoke_without_command=True
+    )
+    group.callback()(list_lines)
+    group.command("show", help=text("一条线路的详情", "Everything about one line."))(show)
+    group.command("pause", help=text("保持连接，不发送", "Stay connected, send nothing."))(pause)
+    group.command("resume", help=text("结束暂停", "End a pause."))(resume)
+    group.command("reconnect", help=text("立即重连", "Dial now."))(reconnect)
+    group.command("mode", help=text("自动、草稿或关闭", "auto, draft or off."))(mode)
+    app.add_typer(group, name="lines")
+
+
+def list_lines(
+    context: typer.Context,
+    config: ConfigOption = None,
+    url: UrlOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the table of lines, unless a subcommand follows."""
+    if context.invoked_subcommand is not None:
+        return
+    with connect(config, url) as client:
+        document = client.get("/api/v1/lines")
+    if as_json:
+        print_json(document)
+        return
+    lines: list[dict[str, Any]] = document["lines"]
+    if not lines:
+        say(text("没有线路；见 trunkline init", "There are no lines; see trunkline init."))
+        return
+    header = (
+        ("线路", "方言", "连接", "状态", "模式", "收/发", "最近")
+        if text("zh", "en") == "zh"
+        else ("LINE", "DIALECT", "LINK", "STATE", "MODE", "IN/OUT", "LAST")
+    )
+    rows = [
+        (
+            line["name"],
+            line["dialect"],
+            line["link"],
+            line_state(line),
+            word(MODES, line["mode"]),
+            f"{line['received']}/{line['sent']}",
+            ago(line["last"]),
+        )
+        for line in lines
+    ]
+    say(*format_table(header, rows))
+    waiting = [line["name"] for line in lines if "needs-you" in line["overlays"]]
+    if waiting:
+        names = ", ".join(waiting)
+        say(text(f"{len(waiting)} 条线路需要你：{names}", f"{len(waiting)} need you: {names}"))
+
+
+def show(
+    name: NameArgument,
+    config: ConfigOption = None,
+    url: UrlOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print one line with its links."""
+    with connect(config, url) as client:
+        line = client.get(f"/api/v1/lines/{in_path(name)}")
+    if as_json:
+        print_json(line)
+        return
+    _say_line(line)
+    for address in line["where"]:
+        say(f"  {text('地址', 'address')}  {address}")
+    for seat in line["seats"]:
+        who = clean(seat["account"] or seat["key"], 60)
+        say(f"  {text('连接', 'link')}  {who}  {clean(seat['peer'], 60)}  {ago(seat['since'])}")
+    if line["links"] > len(line["seats"]):
+        say(f"  … {line['links']}")
+
+
+def pause(name: NameArgument, config: ConfigOption = None, url: UrlOption = "") -> None:
+    """Pause one line."""
+    _steer(name, "pause", None, config, url)
+
+
+def resume(name: NameArgument, config: ConfigOption = None, url: UrlOption = "") -> None:
+    """Resume one line."""
+    _steer(name, "resume", None, config, url)
+
+
+def reconnect(name: NameArgument, config: ConfigOption = None, url: UrlOption = "") -> None:
+    """Reconnect one line."""
+    _steer(name, "reconnect", None, config, url)
+
+
+def mode(
+    name: NameArgument,
+    wanted: Annotated[str, typer.Argument(metavar="auto|draft|off")],
+    config: ConfigOption = None,
+    url: UrlOption = "",
+) -> None:
+    """Set one line's mode until the next start."""
+    _steer(name, "mode", {"mode": wanted}, config, url)
+
+
+def _steer(name: str, verb: str, body: Any, config: ConfigOption, url: str) -> None:
+    with connect(config, url) as client:
+        _say_line(client.post(f"/api/v1/lines/{in_path(name)}/{verb}", body))
+
+
+def _say_line(line: dict[str, Any]) -> None:
+    say(f"{line['name']}  {line['dialect']}  {line_state(line)}  {word(MODES, line['mode'])}")

@@ -1,0 +1,129 @@
+"""`trunkline serve`: run. The first time it also makes a folder; `--demo` needs no account."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import is_terminal, print_ready, text, warn
+
+if TYPE_CHECKING:
+    from trunkline.app import App, Ready
+    from trunkline.config import Config
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve", help=text("运行", "Run."))(serve)
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help=text("配置文件", "configuration file"))
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, help=text("端口；0 自动选择", "port; 0 picks a free one")
+        ),
+    ] = None,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo", help=text("演示：模拟访客，无需账号", "simulated people; no account needed")
+        ),
+    ] = False,
+) -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    with _folder(config, is_demo=demo) as path:
+        loaded = _load(path, port)
+        raise SystemExit(_run(loaded, is_demo=demo))
+
+
+@contextlib.contextmanager
+def _folder(config: Path | None, *, is_demo: bool) -> Generator[Path]:
+    """Find the configuration, or make one: in a temporary folder for the demo."""
+    from trunkline.config import ensure_folder, find_config
+
+    if config is not None:
+        yield config
+    elif is_demo:
+        from trunkline.dev.demo import write_demo
+
+        with tempfile.TemporaryDirectory(prefix="trunkline-demo-") as folder:
+            yield write_demo(Path(folder))
+    else:
+        found = find_config(Path.cwd())
+        if found is None:
+            folder = Path.cwd() / "trunkline"
+            found = ensure_folder(folder)
+            warn(text(f"已创建 {found}", f"made {found}"))
+        yield found
+
+
+def _load(path: Path, port: int | None) -> Config:
+    from trunkline.config import load_config
+
+    env = dict(os.environ)
+    if port is not None:
+        env["TRUNKLINE__SERVER__PORT"] = str(port)
+    loaded = load_config(path, env)
+    for warning in loaded.warnings:
+        warn(text(f"注意：{warning}", f"note: {warning}"))
+    return loaded
+
+
+def _run(config: Config, *, is_demo: bool) -> int:
+    from trunkline.app import App, run_loop
+
+    async def main() -> int:
+        app = App(config)
+        ready = await app.start()
+        people = None
+        if is_demo:
+            from trunkline.dev.demo import Demo
+
+            people = Demo(app.dial, app.clock, ready.url)
+            people.start()
+        print_ready(url=ready.url, **ready.sockets)
+        _greet(app, ready)
+        try:
+            await app.run()
+        finally:
+            if people is not None:
+                await people.stop()
+        return 0
+
+    return run_loop(main)
+
+
+def _greet(app: App, ready: Ready) -> None:
+    """Say where things are, on stderr: stdout has the `ready` line alone."""
+    lines = [
+        text(
+            f"trunkline 在 {ready.url} 运行，数据在 {app.config.folder}",
+            f"trunkline runs at {ready.url}, data in {app.config.folder}",
+        )
+    ]
+    if ready.demo_url:
+        lines.append(text(f"聊天页面    {ready.demo_url}", f"chat page   {ready.demo_url}"))
+    lines.append(text(f"API 令牌    {ready.token_file}", f"API token   {ready.token_file}"))
+    for line in app.lines.values():
+        lines.extend(f"{line.name:<11} {where}" for where in line.where)
+    if app.config.open_lines:
+        names = ", ".join(app.config.open_lines)
+        lines.append(
+            text(
+                f"开放线路（仅本机，无令牌）：{names}",
+                f"open lines (this machine only, no token): {names}",
+            )
+        )
+    if is_terminal():
+        lines.append(text("Ctrl-C 结束", "Ctrl-C stops it"))
+    warn(*lines)

@@ -1,0 +1,34 @@
+"""Keys that the design names and nothing acts on yet. They are refused, never ignored.
+
+An issue that builds one removes it here. Imports nothing of the house.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+TABLES: Final = frozenset({"plugins", "assistant", "bridges", "notify"})
+
+DIALECTS: Final = frozenset({"boss", "xianyu", "onebot11"})
+
+# By table; `lines` holds for every line whose dialect does not have the key.
+KEYS: Final = {
+    "limits": frozenset({"max_dials"}),
+    "lines": frozenset({
+        "access_token", "carries", "cookies", "daily", "every_s", "handshake",
+        "heartbeat_interval_ms", "http_url", "ignore_self", "max_in_work",
+        "max_reconnect_attempts", "operator_token", "probe_s", "resume_image", "schema",
+        "self_id", "send_resume_image", "side", "takeover_for_s",
+    }),
+}  # fmt: skip
+
+# Keys that every line's options have, but nothing acts on: of any dialect, and of one.
+IDLE_KEYS: Final = frozenset({"alias"})
+IDLE_KEYS_OF: Final = {"maim": frozenset({"subprotocol", "user_agent"})}
+
+# (dialect, role, link): both directions belong to both roles, these are not there yet
+LINKS: Final = frozenset({("maim", "core", "dial"), ("maim", "adapter", "listen")})
+
+STORE_SCHEMES: Final = ("postgresql:", "postgres:")
+
+TEMPLATES: Final = frozenset({"shop", "qq", "job", "guides"})

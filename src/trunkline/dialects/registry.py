@@ -1,0 +1,12 @@
+"""The dialects that exist: an explicit table. Nothing else names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from trunkline.dialects.contact import CONTACT
+from trunkline.dialects.contract import Dialect
+from trunkline.dialects.maim import MAIM
+
+DIALECTS: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (CONTACT, MAIM)}

@@ -1,0 +1,55 @@
+"""A bounded write-through cache of conversation state.
+
+The database has the truth; what is in here is what the last commit made of it. A beat reads
+through an overlay of its own (see `planning`), which becomes the cache only after the commit.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TypeAlias
+
+from trunkline.ids import ConversationId
+from trunkline.model.conversation import ConversationState
+
+Key: TypeAlias = tuple[str, str, str, str]  # line, account, kind, peer
+
+CAPACITY = 50_000
+
+
+class Conversations:
+    """States by key, the least recently used dropped at `capacity` (they are read again).
+
+    Args:
+        capacity: how many states are held.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._states: OrderedDict[Key, ConversationState] = OrderedDict()
+        self._next_id = 1
+
+    def start_at(self, next_id: int) -> None:
+        """Set the first id that no conversation has."""
+        self._next_id = next_id
+
+    def new_id(self) -> ConversationId:
+        """Return an id for a new conversation. Ids of failed beats are left unused."""
+        ident = self._next_id
+        self._next_id = ident + 1
+        return ConversationId(ident)
+
+    def get(self, key: Key) -> ConversationState | None:
+        """Return the committed state, or None when it must be read."""
+        return self._states.get(key)
+
+    def put(self, key: Key, state: ConversationState) -> None:
+        """Take a committed state."""
+        states = self._states
+        states[key] = state
+        states.move_to_end(key)
+        if len(states) > self._capacity:
+            states.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._states)

@@ -1,0 +1,138 @@
+"""What people and programs may ask of the exchange: send, wait, look on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+
+from trunkline.clock import Clock
+from trunkline.errors import StoreFull
+from trunkline.exchange.contract import LineFacts, Router, Seen, Sent
+from trunkline.exchange.extras import Post
+from trunkline.exchange.intake import Core
+from trunkline.ids import DeliveryId
+from trunkline.model.address import Address
+from trunkline.model.delivery import DeliveryState
+from trunkline.model.message import Segments
+from trunkline.store.contract import Store
+
+API_LIFE_MS = 86_400_000  # reliability 3: API sends are tried for 24 h
+POSTS = 256
+FINAL = frozenset(DeliveryState) - {
+    DeliveryState.DRAFT, DeliveryState.QUEUED, DeliveryState.SENDING
+}  # fmt: skip
+
+
+class Desk:
+    """`contract.Desk` over the beat.
+
+    Args:
+        accounts: the accounts that a line has or had, so that an address may leave it out.
+    """
+
+    def __init__(
+        self,
+        *,
+        core: Core,
+        store: Store,
+        clock: Clock,
+        facts: Mapping[str, LineFacts],
+        router: Router,
+        accounts: Callable[[str], list[str]],
+    ) -> None:
+        self._core = core
+        self._store = store
+        self._clock = clock
+        self._facts = facts
+        self._router = router
+        self._accounts = accounts
+        self._under_way = 0
+
+    async def send(
+        self, address: Address, segments: Segments, *, dedupe: str = "", source: str = "api"
+    ) -> Sent:
+        """Queue a message durably; see `contract.Desk.send`."""
+        facts = self._facts.get(address.line)
+        if facts is None:
+            known = ", ".join(self._facts) or "none"
+            raise LookupError(f"there is no line {address.line!r}; lines: {known}")
+        key = (address.line, self._account(facts, address), address.kind, address.id)
+        if dedupe:
+            earlier = await self._store.delivery_by_dedupe(dedupe)
+            if earlier is not None:
+                return Sent(earlier, is_repeat=True)
+        if self._core.is_disk_low:
+            raise StoreFull
+        if self._under_way >= POSTS:
+            raise StoreFull("too many sends wait for the store")
+        post = Post(
+            key, segments, source, dedupe, self._clock.now_ms() + API_LIFE_MS,
+            asyncio.get_running_loop().create_future(),
+        )  # fmt: skip
+        self._under_way += 1
+        try:
+            self._core.post(post)
+            ident = await post.done
+        except Exception:
+            # A second request with the same key may have won the unique index meanwhile.
+            earlier = await self._store.delivery_by_dedupe(dedupe) if dedupe else None
+            if earlier is None:
+                raise
+            return Sent(earlier, is_repeat=True)
+        finally:
+            self._under_way -= 1
+        return Sent(ident)
+
+    def _account(self, facts: LineFacts, address: Address) -> str:
+        if facts.has_brief_seats:
+            if not self._router.find(facts.name, address.id):
+                raise LookupError(
+                    f"visitor {address.id} is not connected; a visitor without a session cannot "
+                    "be reached after the page is closed"
+                )
+            return ""
+        if address.account:
+            return address.account
+        accounts = self._accounts(facts.name)
+        if len(accounts) == 1:
+            return accounts[0]
+        if not accounts:
+            raise LookupError(
+                f"line {facts.name} has had no account yet; name it: {facts.name}/"
+                f"{address.kind}:{address.id}@ACCOUNT"
+            )
+        raise LookupError(
+            f"line {facts.name} has several accounts ({', '.join(sorted(accounts))}); "
+            f"name one: {facts.name}/{address.kind}:{address.id}@{sorted(accounts)[0]}"
+        )
+
+    async def wait_settled(self, ident: DeliveryId, timeout_s: float) -> None:
+        """Return when the delivery's state is final, or after `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    changed = self._core.watchers.wait(ident)
+                    found = await self._store.delivery(ident)
+                    if found is None or found.row.state in FINAL:
+                        changed.cancel()
+                        return
+                    await changed
+
+    def wake(self) -> None:
+        """Rows were changed from outside: look at the queues of the lines again."""
+        self._core.spawn(self._look())
+
+    async def _look(self) -> None:
+        page = await self._store.deliveries(
+            states=(DeliveryState.QUEUED,), line="", cursor="", limit=500
+        )
+        for queued in page.rows:
+            conversation = queued.conversation
+            facts = self._facts.get(conversation.line)
+            if facts is not None:
+                self._core.dispatch.queued(conversation.line, facts.seat_of(conversation.chat))
+
+    def watch(self, sink: Callable[[Seen], None]) -> Callable[[], None]:
+        """Call `sink` after each commit for what it holds; return how to stop."""
+        return self._core.watchers.add(sink)

@@ -1,0 +1,89 @@
+"""Housekeeping: due turns, expiry, the disk, retention. Small steps, none on the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from trunkline.clock import Clock
+from trunkline.errors import StoreUnavailable
+from trunkline.exchange.intake import Core
+from trunkline.exchange.turns import Turns
+from trunkline.store.contract import Retention, Store
+
+MIN_FREE_BYTES = 200_000_000
+MIN_FREE_SHARE = 0.02
+STEP_S = 0.25
+EXPIRE_EVERY_S = 5.0
+RETAIN_EVERY_S = 3600.0
+
+
+class Keeper:
+    """Runs what is due, in one loop.
+
+    Args:
+        total_bytes: size of the data folder's disk.
+        on_trouble: told when a step failed for another reason than an absent store.
+    """
+
+    def __init__(
+        self,
+        *,
+        core: Core,
+        store: Store,
+        clock: Clock,
+        turns: Turns,
+        retention: Retention,
+        total_bytes: int,
+        on_trouble: Callable[[str, BaseException | None], None],
+    ) -> None:
+        self._core = core
+        self._store = store
+        self._clock = clock
+        self._turns = turns
+        self._retention = retention
+        self._min_free = min(
+            max(MIN_FREE_BYTES, int(total_bytes * MIN_FREE_SHARE)), total_bytes // 2
+        )
+        self._on_trouble = on_trouble
+        self._expire_at_s = 0.0
+        self._retain_at_s = clock.monotonic_s() + 60.0
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """End `run` after the step under way."""
+        self._is_stopping = True
+
+    async def run(self) -> None:
+        """Step four times a second."""
+        while not self._is_stopping:
+            await self.step()
+            await asyncio.sleep(STEP_S)
+
+    async def step(self) -> None:
+        """Do what is due now."""
+        self.look_at_disk()
+        try:
+            await self._turns.look()
+            await self._expire_and_retain()
+        except StoreUnavailable:
+            return  # the beat tells of it and retries; here it is simply not our time
+        except Exception as error:  # noqa: BLE001 - housekeeping goes on; the fault is reported
+            self._on_trouble("keep house", error)
+
+    def look_at_disk(self) -> None:
+        """Stop acknowledging below the reserve, go on by itself above it (`reliability 2`)."""
+        is_low = self._store.free_bytes() < self._min_free
+        if is_low != self._core.is_disk_low:
+            self._core.is_disk_low = is_low
+            self._on_trouble("disk low" if is_low else "disk recovered", None)
+            self._core.nudge()
+
+    async def _expire_and_retain(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._expire_at_s:
+            self._expire_at_s = now_s + EXPIRE_EVERY_S
+            await self._store.expire(self._clock.now_ms(), 500)
+        if now_s >= self._retain_at_s:
+            removed = await self._store.retain(self._clock.now_ms(), self._retention)
+            self._retain_at_s = now_s + (1.0 if removed else RETAIN_EVERY_S)

@@ -1,0 +1,356 @@
+"""A beat is a value built from its inputs: events in, rows and deliveries out.
+
+Nothing here waits, and nothing is changed that a failed commit would have to undo: decisions are
+made on an overlay of the conversation cache, which the caller merges after the commit. A second
+message of one conversation sees what the first one changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from trunkline.dialects.contract import Receipt
+from trunkline.exchange.bodies import KINDS, encode_event, encode_say
+from trunkline.exchange.contract import LineFacts, Origin
+from trunkline.exchange.conversations import Conversations, Key
+from trunkline.exchange.extras import DueTurn, Post
+from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
+from trunkline.model.conversation import ConversationState
+from trunkline.model.delivery import Delivery, DeliveryState, Say
+from trunkline.model.event import DurableEvent, MessageReceived
+from trunkline.model.message import Segments, plain_text
+from trunkline.pipeline.debounce import cap_ms, due_ms
+from trunkline.pipeline.trace import encode_trace
+from trunkline.pipeline.turn import Reply, Step, Turn, Verdict
+from trunkline.store.contract import (
+    Beat,
+    EventKind,
+    InboxRow,
+    InboxState,
+    KeptState,
+    OutboxRow,
+    TurnRow,
+)  # fmt: skip
+
+REPLY_LIFE_MS = 120_000  # reliability 1: automatic replies carry expires_at (120 s)
+
+Decide = Callable[[ConversationState, Turn], Verdict]
+
+
+class Item(msgspec.Struct, gc=False):
+    """One event on its way into a beat."""
+
+    origin: Origin
+    event: DurableEvent
+    receipt: Receipt
+    size_bytes: int
+    key: Key
+
+    @property
+    def line(self) -> str:
+        """The line's name."""
+        return self.key[0]
+
+
+class Outgoing(msgspec.Struct, gc=False):
+    """A delivery that leaves as soon as the beat is committed."""
+
+    delivery: Delivery
+    line: str
+    seat_key: str
+    origin: Origin | None
+
+
+class Plan(msgspec.Struct):
+    """A beat with everything that happens after its commit.
+
+    Args:
+        index: for each inbox row of the beat, its position in `items`.
+        repeats: positions of items that repeat an earlier one of the same beat.
+        seats: (line, seat) that got a QUEUED row.
+        verdicts: how often each `stage:verdict` decided.
+        posted: the delivery made for each `Post`, by `id(post)`.
+        said: every new delivery with its conversation, for live viewers.
+    """
+
+    beat: Beat
+    overlay: dict[Key, ConversationState] = {}
+    index: list[int] = []
+    repeats: list[int] = []
+    outgoing: list[Outgoing] = []
+    seats: set[tuple[str, str]] = set()
+    verdicts: dict[str, int] = {}
+    dead: int = 0
+    posted: dict[int, DeliveryId] = {}
+    said: list[tuple[OutboxRow, ConversationState, Segments]] = []
+
+
+class Planner:
+    """Builds plans.
+
+    Args:
+        facts: by line name; read at each plan, so a changed mode holds from the next beat.
+        conversations: the cache, read only.
+        ids: row ids; taken here in one go, so a beat's ids are one closed range.
+        decide: the pipeline with its rulebook.
+        is_direct: whether a reply to (line, seat) may leave with this beat: nothing older waits.
+        on_error: called with (event key, exception) when deciding on a message failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        facts: Mapping[str, LineFacts],
+        conversations: Conversations,
+        ids: Ids,
+        decide: Decide,
+        is_direct: Callable[[str, str], bool],
+        on_error: Callable[[Key, Exception], None],
+    ) -> None:
+        self._facts = facts
+        self._conversations = conversations
+        self._ids = ids
+        self.decide = decide
+        self._is_direct = is_direct
+        self._on_error = on_error
+
+    def plan(self, items: Sequence[Item], skip: frozenset[int], now_ms: int) -> Plan:
+        """Decide on every item but those in `skip` (duplicates), in order."""
+        plan = Plan(Beat(now_ms=now_ms))
+        seen: set[tuple[int, bytes]] = set()
+        for position, item in enumerate(items):
+            if position in skip:
+                continue
+            state = self.state_of(plan, item.key, item.event)
+            key = item.event.key
+            if key is not None:
+                mark = (state.id, key)
+                if mark in seen:
+                    plan.repeats.append(position)
+                    continue
+                seen.add(mark)
+            plan.index.append(position)
+            self._take(plan, item, state)
+        return plan
+
+    def state_of(self, plan: Plan, key: Key, event: DurableEvent | None) -> ConversationState:
+        """Return the state as this beat sees it, making a new conversation when there is none."""
+        state = plan.overlay.get(key) or self._conversations.get(key)
+        if state is None:
+            name, context = (event.chat.name, event.context) if event is not None else ("", b"")
+            state = ConversationState(
+                self._conversations.new_id(), *key, name=name, context=context
+            )
+            self.note(plan, key, state)
+        elif event is not None and event.chat.name and event.chat.name != state.name:
+            state = msgspec.structs.replace(state, name=event.chat.name, context=event.context)
+            self.note(plan, key, state)
+        return state
+
+    def note(self, plan: Plan, key: Key, state: ConversationState) -> None:
+        """Put a changed state into the overlay; one row per conversation leaves with the beat."""
+        plan.overlay[key] = state
+
+    def finish(self, plan: Plan) -> Plan:
+        """Close a plan: the overlay becomes the beat's conversation rows."""
+        plan.beat.conversations = list(plan.overlay.values())
+        return plan
+
+    def _take(self, plan: Plan, item: Item, state: ConversationState) -> None:
+        facts = self._facts[item.key[0]]
+        event = item.event
+        beat = plan.beat
+        ident = InboxId(self._ids.next())
+        kind = KINDS[type(event)]
+        body = encode_event(event)
+        if facts.debounce_s and kind is EventKind.MESSAGE and not _is_own(event):
+            beat.inbox.append(
+                InboxRow(ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body)
+            )
+            now_ms = beat.now_ms
+            due = due_ms(now_ms, now_ms, facts.debounce_s)
+            # The store moves a turn that is open already, and its cap counts from its beginning.
+            cap = cap_ms(facts.debounce_s)
+            beat.turns.append(TurnRow(state.id, due, now_ms, cap_ms=cap))
+            return
+        try:
+            verdict = self.decide(state, turn_of(facts, (event,), beat.now_ms, beat.now_ms))
+            why = encode_trace(verdict.trace)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this message only
+            self._on_error(item.key, error)
+            plan.dead += 1
+            beat.inbox.append(
+                InboxRow(
+                    ident, state.id, event.key, kind, InboxState.DEAD, beat.now_ms, body,
+                    reason=f"decide: {type(error).__name__}: {error}"[:500],
+                )
+            )  # fmt: skip
+            return
+        beat.inbox.append(
+            InboxRow(ident, state.id, event.key, kind, InboxState.DONE, beat.now_ms, body, why)
+        )
+        self.settle_verdict(plan, item.key, verdict)
+        if verdict.replies:
+            self.answer(
+                plan, facts, verdict.state, ident, verdict.replies, (event.context, item.origin)
+            )
+
+    def settle_verdict(self, plan: Plan, key: Key, verdict: Verdict) -> None:
+        """Count the verdict and keep what it changed."""
+        trace = verdict.trace
+        label = f"{trace[-1].stage}:{verdict.kind.value}" if trace else verdict.kind.value
+        plan.verdicts[label] = plan.verdicts.get(label, 0) + 1
+        before = plan.overlay.get(key) or self._conversations.get(key)
+        if verdict.state is not before:
+            self.note(plan, key, verdict.state)
+
+    def answer(
+        self,
+        plan: Plan,
+        facts: LineFacts,
+        state: ConversationState,
+        question: InboxId,
+        replies: Sequence[Reply],
+        asked: tuple[bytes, Origin | None],
+    ) -> None:
+        """Write the replies: SENDING and outgoing on the fast path, else QUEUED or DRAFT.
+
+        Args:
+            asked: the question's context, and the link it came over.
+        """
+        beat = plan.beat
+        context, origin = asked
+        chat = state.chat
+        seat_key = facts.seat_of(chat)
+        is_here = origin is not None and origin.can_send
+        is_direct = is_here and not facts.is_paused and self._is_direct(facts.name, seat_key)
+        is_gone = facts.has_brief_seats and not is_here
+        expires = beat.now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
+        for nth, reply in enumerate(replies):
+            ident = answer_id(question, nth)
+            row_state, reason = DeliveryState.QUEUED, ""
+            if reply.is_draft:
+                row_state = DeliveryState.DRAFT
+            elif is_direct:
+                row_state = DeliveryState.SENDING
+            elif is_gone:
+                row_state, reason = DeliveryState.EXPIRED, "the visitor left"
+            source = reply.source.value
+            if reply.name:
+                source = f"{source}:{reply.name}"
+            row = OutboxRow(
+                ident, state.id, row_state, beat.now_ms, encode_say(reply.segments), source,
+                attempt=1 if row_state is DeliveryState.SENDING else 0, expires_ms=expires,
+                reason=reason,
+            )  # fmt: skip
+            beat.outbox.append(row)
+            plan.said.append((row, state, reply.segments))
+            if row_state is DeliveryState.SENDING:
+                delivery = Delivery(ident, chat, Say(reply.segments), context, beat.now_ms)
+                plan.outgoing.append(Outgoing(delivery, facts.name, seat_key, origin))
+            elif row_state is DeliveryState.QUEUED:
+                plan.seats.add((facts.name, seat_key))
+
+    def take_post(self, plan: Plan, post: Post) -> None:
+        """Write a delivery that answers nothing (API, person) as QUEUED."""
+        facts = self._facts[post.key[0]]
+        state = self.state_of(plan, post.key, None)
+        now_ms = plan.beat.now_ms
+        row = OutboxRow(
+            DeliveryId(self._ids.next()), state.id, DeliveryState.QUEUED, now_ms,
+            encode_say(post.segments), post.source,
+            expires_ms=post.expires_ms, dedupe=post.dedupe,
+        )  # fmt: skip
+        plan.beat.outbox.append(row)
+        plan.said.append((row, state, post.segments))
+        plan.posted[id(post)] = row.id
+        plan.seats.add((facts.name, facts.seat_of(state.chat)))
+
+    def take_turn(self, plan: Plan, due: DueTurn) -> None:
+        """Decide on a turn whose time has come: all its waiting rows become done together."""
+        facts = self._facts[due.key[0]]
+        beat = plan.beat
+        state = plan.overlay.get(due.key) or self._conversations.get(due.key) or due.state
+        turn = turn_of(facts, due.events, due.received_ms, beat.now_ms)
+        try:
+            verdict = self.decide(state, turn)
+            why = encode_trace(verdict.trace)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this turn only
+            self._on_error(due.key, error)
+            plan.dead += 1
+            why = encode_trace((Step("decide", "error", (f"{type(error).__name__}: {error}",)),))
+            beat.done += [(row, why) for row in due.rows]
+            beat.turns_done.append(state.id)
+            return
+        beat.done += [(row, why) for row in due.rows]
+        beat.turns_done.append(state.id)
+        self.settle_verdict(plan, due.key, verdict)
+        if verdict.replies:
+            asked = (due.events[-1].context, None)
+            self.answer(plan, facts, verdict.state, due.rows[-1], verdict.replies, asked)
+
+    def keep(self, plan: Plan, kept: Mapping[tuple[str, str], bytes]) -> None:
+        """Write session states."""
+        plan.beat.kept = [KeptState(*where, state) for where, state in kept.items()]
+
+
+def _is_own(event: DurableEvent) -> bool:
+    return type(event) is MessageReceived and event.is_own
+
+
+def turn_of(
+    facts: LineFacts, events: tuple[DurableEvent, ...], received_ms: int, now_ms: int
+) -> Turn:
+    """Build the turn that the pipeline sees.
+
+    Args:
+        received_ms: when the oldest event reached us.
+    """
+    last = events[-1]
+    first = events[0]
+    since = received_ms
+    if facts.traits.age_from_peer and first.at_ms is not None:
+        since = first.at_ms
+    if len(events) == 1:
+        text = plain_text(last.segments) if type(last) is MessageReceived else ""
+    else:
+        text = "\n".join(
+            plain_text(event.segments) for event in events if type(event) is MessageReceived
+        )
+    return Turn(
+        events=events,
+        text=text,
+        item=last.item if type(last) is MessageReceived else "",
+        sender=last.sender,
+        now_ms=now_ms,
+        line=facts.name,
+        mode=facts.mode,
+        age_ms=max(0, now_ms - since),
+        stale_after_ms=facts.stale_after_ms,
+        is_site=facts.traits.is_site,
+        loop_guard=facts.traits.loop_guard,
+    )
+
+
+def dead_row(
+    item: Item, state: ConversationState, ident: int, now_ms: int, error: BaseException
+) -> InboxRow:
+    """Build the row for an event that cannot be stored as it is: no body, no key, the reason."""
+    return InboxRow(
+        InboxId(ident), state.id, None, KINDS[type(item.event)], InboxState.DEAD, now_ms, b"",
+        reason=f"store: {type(error).__name__}: {error}"[:500].encode("utf-8", "replace").decode(),
+    )  # fmt: skip
+
+
+def decider(
+    decide: Callable[..., Verdict], rulebook: Any, health: Any
+) -> Callable[[ConversationState, Turn], Verdict]:
+    """Bind the pipeline to a rulebook; answers of outside stages start empty on the fast path."""
+
+    def bound(state: ConversationState, turn: Turn) -> Verdict:
+        return decide(state, turn, rulebook, {}, health)
+
+    return bound

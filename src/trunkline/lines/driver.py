@@ -1,0 +1,424 @@
+"""Runs one protocol session over one link: applies effects in order, does nothing else.
+
+The link calls in with what it read, the exchange with what is committed; both are direct calls on
+the loop's thread, and the session's effects are applied before they return. The driver is the same
+for both directions and every dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from trunkline.dialects.contract import (
+    Allowance,
+    Ask,
+    Changed,
+    Dial,
+    Effects,
+    Hangup,
+    Keep,
+    LinkInfo,
+    LinkState,
+    Noticed,
+    Park,
+    Receipt,
+    Received,
+    Seat,
+    Session,
+    Settled,
+    Tag,
+    Transmit,
+)  # fmt: skip
+from trunkline.errors import LinkError, LocalProtocolError
+from trunkline.exchange.contract import Exchange
+from trunkline.lines.contract import Link
+from trunkline.lines.roster import Roster
+from trunkline.model.delivery import Delivery, Outcome
+from trunkline.model.event import Fleeting
+
+PENDING_EVENTS = 64  # reliability 2: read but not committed, per connection
+PENDING_BYTES = 1 << 20
+
+
+class Home(Protocol):
+    """The line that a driver belongs to: what it shares with its sister drivers."""
+
+    name: str
+    exchange: Exchange
+    roster: Roster
+    taps: list[Callable[[str, str, bytes], None]]
+    received: int
+    sent: int
+    last_s: float
+
+    def now_s(self) -> float:
+        """Return monotonic seconds."""
+        ...
+
+    def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call at a monotonic second."""
+        ...
+
+    def ask(self, driver: Driver, tag: Tag, request: object) -> None:
+        """Have the outside asked; `driver.answer` follows."""
+        ...
+
+    def allow(self, request: Allowance) -> bool | float:
+        """Answer an `Allowance`."""
+        ...
+
+    def noticed(self, driver: Driver, notice: Noticed) -> None:
+        """Log and count an oddity."""
+        ...
+
+    def failed(self, driver: Driver, verb: str, error: BaseException) -> None:
+        """Report a bug of ours; the link is closed 1011."""
+        ...
+
+    def changed(self, driver: Driver) -> None:
+        """The driver's state or seat is another."""
+        ...
+
+    def gone(self, driver: Driver, error: LinkError) -> None:
+        """The link is closed and the session has settled everything."""
+        ...
+
+
+class Driver:
+    """One session, one link (`lines.contract.LinkUser`, `exchange.contract.Origin`).
+
+    Args:
+        home: the line.
+        session: not begun yet.
+    """
+
+    __slots__ = (
+        "_asks", "_events", "_is_closed", "_is_linked", "_is_paused", "_size", "_timer", "_wake_at",
+        "dial", "hangup", "home", "last_s", "line", "link", "seat_taken", "session", "since_s",
+        "state",
+    )  # fmt: skip
+
+    def __init__(self, home: Home, session: Session) -> None:
+        self.home = home
+        self.line = home.name
+        self.session = session
+        self.link: Link | None = None
+        self.state = LinkState.OPENING
+        self.seat_taken: Seat | None = None
+        self.hangup: Hangup | None = None
+        self.dial: Dial | None = None
+        self.since_s = home.now_s()
+        self.last_s = self.since_s
+        self._events = 0
+        self._size = 0
+        self._is_paused = False
+        self._is_closed = False
+        self._is_linked = False
+        self._asks: dict[Tag, None] = {}
+        self._wake_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- life --------------------------------------------------------------------------------
+
+    def begin(self, kept: bytes | None) -> None:
+        """Start the session; a dialling one leaves its `Dial` in `self.dial`."""
+        self._run("begin", lambda: self.session.begin(kept))
+
+    def attach(self, link: Link) -> Driver:
+        """Take the open link."""
+        self.link = link
+        return self
+
+    def linked(self, info: LinkInfo) -> None:
+        """Tell the session that its link is open."""
+        self._is_linked = True
+        self._run("linked", lambda: self.session.linked(info))
+
+    def finish(self) -> None:
+        """Stop at leisure."""
+        if not self._is_closed:
+            self._run("finish", self.session.finish)
+            self.flush()
+
+    def replaced(self) -> None:
+        """A newer link has the seat."""
+        if self.link is not None and self.hangup is None:
+            self.link.close(1000, "replaced by a newer connection")
+
+    # -- what the link calls -----------------------------------------------------------------
+
+    def receive(self, data: bytes, *, is_text: bool) -> None:
+        """Hand one message to the session and apply what it says."""
+        if self._is_closed:
+            return
+        home = self.home
+        home.received += 1
+        self.last_s = home.last_s = home.now_s()
+        if home.taps:
+            self._tap("<", data)
+        try:
+            effects = self.session.receive(data, is_text=is_text)
+        except Exception as error:  # noqa: BLE001 - the edge "driver"
+            self._bug("receive", error)
+            return
+        if effects:
+            self._apply(effects, len(data))
+        if self.session.wake_at != self._wake_at:
+            self._arm()
+        if (
+            self._events >= PENDING_EVENTS
+            or self._size >= PENDING_BYTES
+            or (self._events and home.exchange.is_full)
+        ):
+            self._pause()
+
+    def read_done(self) -> None:
+        """One read is finished: the link writes what was sent meanwhile by itself."""
+
+    def drained(self) -> None:
+        """The write buffer has room again; nothing waits here for it."""
+
+    def closed(self, error: LinkError) -> None:
+        """The link is gone: settle, unseat, tell the line."""
+        if self._is_closed:
+            return
+        for tag in list(self._asks):
+            self.answer(tag, error)
+        self._run("lost", lambda: self.session.lost(error))
+        self._is_closed = True
+        self.state = LinkState.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._unseat()
+        self.home.gone(self, error)
+
+    # -- what the exchange calls -------------------------------------------------------------
+
+    @property
+    def seat(self) -> Seat | None:
+        """Where the session sits, or None before READY."""
+        return self.seat_taken
+
+    @property
+    def can_send(self) -> bool:
+        """Whether `deliver` reaches the session now."""
+        seat = self.seat_taken
+        return (
+            self.state is LinkState.READY
+            and seat is not None
+            and seat.can_send
+            and not self._is_closed
+            and self.hangup is None
+        )
+
+    def committed(self, receipts: Sequence[Receipt], events: int, size_bytes: int) -> None:
+        """Acknowledge what is durable and read on."""
+        self._events -= events
+        self._size -= size_bytes
+        if self._is_closed:
+            return
+        for receipt in receipts:
+            try:
+                effects = self.session.stored(receipt)
+            except Exception as error:  # noqa: BLE001 - the edge "driver"
+                self._bug("stored", error)
+                return
+            if effects:
+                self._apply(effects, 0)
+        if self.session.wake_at != self._wake_at:
+            self._arm()
+        if self._is_paused and self._events < PENDING_EVENTS // 2 and self._size < PENDING_BYTES:
+            self._is_paused = False
+            if self.link is not None:
+                self.link.resume()
+
+    def deliver(self, deliveries: Sequence[Delivery]) -> None:
+        """Send in order. What cannot even be tried is settled LATER."""
+        for delivery in deliveries:
+            if not self.can_send:
+                later = Settled(delivery.id, Outcome.LATER)
+                self.home.exchange.settled(self, later)
+                continue
+            self.home.sent += 1
+            try:
+                effects = self.session.send(delivery)
+            except Exception as error:  # noqa: BLE001 - the edge "driver"
+                self._bug("send", error)
+                self.home.exchange.settled(
+                    self, Settled(delivery.id, Outcome.UNCERTAIN, detail="our fault, see the log")
+                )
+                continue
+            self._apply(effects, 0)
+        if self.session.wake_at != self._wake_at:
+            self._arm()
+
+    def flush(self) -> None:
+        """The beat is over: one write."""
+        if self.link is not None:
+            self.link.flush()
+
+    def answer(self, tag: Tag, answer: object) -> None:
+        """An `Ask` came back."""
+        if tag in self._asks and not self._is_closed:
+            del self._asks[tag]
+            self._run("answered", lambda: self.session.answered(tag, answer))
+
+    # -- effects -----------------------------------------------------------------------------
+
+    def _run(self, verb: str, call: Callable[[], Effects]) -> None:
+        try:
+            effects = call()
+        except Exception as error:  # noqa: BLE001 - the edge "driver"
+            self._bug(verb, error)
+            return
+        self._apply(effects, 0)
+        if self.session.wake_at != self._wake_at:
+            self._arm()
+
+    def _apply(self, effects: Effects, size_bytes: int) -> None:
+        if len(effects) > 1:
+            effects = _receipts_last(effects)
+        home = self.home
+        for effect in effects:
+            if type(effect) is Transmit:
+                if self.link is not None:
+                    if home.taps:
+                        self._tap(">", effect.data)
+                    self.link.send(effect.data)
+            elif type(effect) is Received:
+                event = effect.event
+                if type(event) is Fleeting:
+                    home.exchange.pass_on(self, event)
+                    continue
+                self._events += 1
+                self._size += size_bytes
+                home.exchange.offer(self, event, effect.receipt, size_bytes)
+                size_bytes = 0  # a frame's bytes count once, however many events it holds
+            elif type(effect) is Settled:
+                home.exchange.settled(self, effect)
+            else:
+                self._apply_rare(effect)
+
+    def _apply_rare(self, effect: object) -> None:
+        if isinstance(effect, Changed):
+            self._change(effect)
+        elif isinstance(effect, Noticed):
+            self.home.noticed(self, effect)
+        elif isinstance(effect, Ask):
+            self._asks[effect.tag] = None
+            if isinstance(effect.request, Allowance):
+                self.answer(effect.tag, self.home.allow(effect.request))
+            else:
+                self.home.ask(self, effect.tag, effect.request)
+        elif isinstance(effect, Keep):
+            account = self.seat_taken.account if self.seat_taken is not None else ""
+            self.home.exchange.keep(self, account, effect.state)
+        elif isinstance(effect, Dial):
+            self.dial = effect
+        elif isinstance(effect, Hangup):
+            self._hang_up(effect)
+        else:
+            raise LocalProtocolError(f"unknown effect {type(effect).__name__}")
+
+    def _hang_up(self, effect: Hangup) -> None:
+        if self.hangup is None:
+            self.hangup = effect
+        if self.link is not None:
+            self.link.close(effect.code, effect.reason)
+
+    def _change(self, effect: Changed) -> None:
+        self.state = effect.state
+        if effect.seat is not None and effect.seat != self.seat_taken:
+            self._unseat()
+            self.seat_taken = effect.seat
+            self.home.roster.take(self, effect.seat)
+            if effect.state is LinkState.READY:
+                self.home.exchange.seated(self, effect.seat)
+        elif effect.state is LinkState.READY and self.seat_taken is not None:
+            self.home.exchange.seated(self, self.seat_taken)
+        self.home.changed(self)
+
+    def _unseat(self) -> None:
+        seat = self.seat_taken
+        if seat is None:
+            return
+        self.seat_taken = None
+        if self.home.roster.leave(self, seat):
+            self.home.exchange.unseated(self.line, seat)
+
+    def _bug(self, verb: str, error: BaseException) -> None:
+        self.home.failed(self, verb, error)
+        self._hang_up(Hangup(1011, "internal error"))
+
+    # -- bounds, timers, taps ----------------------------------------------------------------
+
+    def _pause(self) -> None:
+        if not self._is_paused and self.link is not None:
+            self._is_paused = True
+            self.link.pause()
+
+    def _arm(self) -> None:
+        at_s = self._wake_at = self.session.wake_at
+        if self._timer is not None:
+            if at_s is not None and self._timer.when() <= at_s:
+                return  # it fires early and arms itself again: cheaper than a timer per message
+            self._timer.cancel()
+            self._timer = None
+        if at_s is not None and not self._is_closed:
+            self._timer = self.home.wake_at(at_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._is_closed:
+            return
+        at_s = self.session.wake_at
+        if at_s is not None and at_s > self.home.now_s():
+            self._wake_at = None
+            self._arm()
+            return
+        self._wake_at = None
+        self._run("tick", self.session.tick)
+        self._arm()
+        self.flush()
+
+    def _tap(self, direction: str, data: bytes) -> None:
+        seat = self.seat_taken.key if self.seat_taken is not None else ""
+        for tap in list(self.home.taps):
+            tap(direction, seat, data)
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the session asked not to be dialled again."""
+        return self.hangup is not None and isinstance(self.hangup.next, Park)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the link is gone."""
+        return self._is_closed
+
+
+def _receipts_last(effects: Effects) -> Effects:
+    """Leave a receipt that several events of one frame carry on the last of them only.
+
+    Beats keep the order of events, so once the last one is committed, all are: `stored` follows
+    exactly once per receipt.
+    """
+    last: dict[int, int] = {}
+    doubled = False
+    for position, effect in enumerate(effects):
+        if type(effect) is Received and effect.receipt is not None:
+            doubled = doubled or id(effect.receipt) in last
+            last[id(effect.receipt)] = position
+    if not doubled:
+        return effects
+    return [
+        Received(effect.event)
+        if type(effect) is Received
+        and effect.receipt is not None
+        and last[id(effect.receipt)] != position
+        else effect
+        for position, effect in enumerate(effects)
+    ]

@@ -1,0 +1,307 @@
+"""The life of one configured line: its door or its dialling, its links, what people see of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from trunkline.clock import Clock
+from trunkline.dialects.contract import (
+    Admit,
+    Allowance,
+    Dialect,
+    Head,
+    LinkState,
+    Noticed,
+    Opening,
+    Refuse,
+    Tag,
+)  # fmt: skip
+from trunkline.dialects.options import LineOptions
+from trunkline.errors import LinkError, LocalProtocolError
+from trunkline.exchange.contract import Exchange, LineFacts
+from trunkline.ids import Ids
+from trunkline.lines.contract import LineState, LineStatus, Link, LinkLimits, LinkUser, SeatStatus
+from trunkline.lines.driver import Driver
+from trunkline.lines.roster import Allowances, Roster
+
+SHOWN_SEATS = 50
+
+
+class LineLog(Protocol):
+    """Where a line tells of its life: `telemetry`, or a test's list."""
+
+    def info(self, action: str, **fields: object) -> None:
+        """Life of lines."""
+        ...
+
+    def warning(self, action: str, **fields: object) -> None:
+        """Will heal."""
+        ...
+
+    def error(self, action: str, **fields: object) -> None:
+        """Needs a person, or is our fault."""
+        ...
+
+
+class LineMeter(Protocol):
+    """What a line counts, by dialect; never per message."""
+
+    def noticed(self, dialect: str, kind: str) -> None:
+        """An oddity (`rejected:not_json`, `auth-failed` …)."""
+        ...
+
+    def links(self, line: str, count: int) -> None:
+        """Open links of a line."""
+        ...
+
+    def connected(self, dialect: str) -> None:
+        """A link opened."""
+        ...
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What every line shares: the house around it.
+
+    Args:
+        timer: `(monotonic second, call)`; the loop's `call_at`.
+        auth_failed: counts towards a peer's lock-out.
+    """
+
+    clock: Clock
+    ids: Ids
+    exchange: Exchange
+    roster: Roster
+    log: LineLog
+    meter: LineMeter
+    timer: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+    auth_failed: Callable[[str], None]
+
+
+class Line:
+    """One line. Listening, it is a `Door`; dialling, a supervisor calls `new_driver`.
+
+    Args:
+        name: as configured.
+        dialect, options, role: what it speaks and how.
+        around: the house.
+        facts: what the exchange reads; owned here.
+    """
+
+    def __init__(
+        self, name: str, dialect: Dialect, options: LineOptions, around: Surroundings
+    ) -> None:
+        self.name = name
+        self.line = name
+        self.dialect = dialect
+        self.options = options
+        self.role = options.role or dialect.roles[0]
+        self.around = around
+        self.exchange = around.exchange
+        self.roster = around.roster
+        self.is_binary = dialect.traits[self.role].is_binary
+        self.is_public = dialect.traits[self.role].is_site
+        self.max_per_address = options.connections_per_address
+        self.origins: tuple[str, ...] = options.origins
+        self.limits = LinkLimits(
+            heartbeat_interval_s=options.heartbeat_interval_s,
+            heartbeat_timeout_s=options.heartbeat_timeout_s,
+        )
+        self.facts = LineFacts(
+            name=name,
+            dialect=dialect.name,
+            traits=dialect.traits[self.role],
+            seat_of=dialect.seat_of,
+            mode=options.mode,
+            debounce_s=options.debounce_s,
+            stale_after_ms=round(options.stale_after_s * 1000),
+            has_brief_seats=dialect.traits[self.role].is_site,
+        )
+        self.taps: list[Callable[[str, str, bytes], None]] = []
+        self.drivers: dict[Driver, None] = {}
+        self.accounts: dict[str, None] = {}
+        self.received = 0
+        self.sent = 0
+        self.last_s = 0.0
+        self.state = LineState.DISCONNECTED
+        self.error = ""
+        self.needs_you = ""
+        self.retry_at_s = 0.0
+        self.where: tuple[str, ...] = ()
+        self.is_serving = False
+        self._emptied: asyncio.Event | None = None
+        self._allowances = Allowances(around.clock)
+        self._started_ms = around.clock.now_ms()
+
+    # -- a door (`lines.contract.Door`) ------------------------------------------------------
+
+    def admit(self, head: Head) -> Admit | Refuse:
+        """Decide before the upgrade."""
+        if not self.options.enabled:
+            return Refuse(404, f"line {self.name} is switched off")
+        return self.dialect.admit(self.options, head)
+
+    def enter(self, admitted: Admit, link: Link) -> LinkUser:
+        """Take an accepted link."""
+        driver = self.new_driver(admitted.kind)
+        driver.begin(None)
+        driver.attach(link)
+        driver.linked(link.info)
+        return driver
+
+    # -- both directions ---------------------------------------------------------------------
+
+    def new_driver(self, kind: str) -> Driver:
+        """Make a session and the driver that runs it."""
+        opening = Opening(self.role, kind, self.around.clock, self.around.ids)
+        driver = Driver(self, self.dialect.open(self.options, opening))
+        self.drivers[driver] = None
+        self.around.meter.links(self.name, len(self.drivers))
+        self.around.meter.connected(self.dialect.name)
+        return driver
+
+    def serve(self, *, is_on: bool, where: tuple[str, ...]) -> None:
+        """The door is open (or closed) at these URLs."""
+        self.is_serving = is_on
+        self.where = where
+        self._refresh()
+
+    def close_links(self, code: int, reason: str) -> None:
+        """Close every open link."""
+        for driver in list(self.drivers):
+            if driver.link is not None:
+                driver.link.close(code, reason)
+
+    async def wait_empty(self) -> None:
+        """Return when no link is open."""
+        if self.drivers:
+            self._emptied = asyncio.Event()
+            await self._emptied.wait()
+
+    def finish(self) -> None:
+        """Let every session say good-bye."""
+        for driver in list(self.drivers):
+            driver.finish()
+
+    # -- what drivers call (`lines.driver.Home`) ---------------------------------------------
+
+    def now_s(self) -> float:
+        """Return monotonic seconds."""
+        return self.around.clock.monotonic_s()
+
+    def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call at a monotonic second."""
+        return self.around.timer(at_s, call)
+
+    def allow(self, request: Allowance) -> bool | float:
+        """Answer an `Allowance`, counted over all links of the line."""
+        return self._allowances.use(request)
+
+    def ask(self, driver: Driver, tag: Tag, request: object) -> None:
+        """Answer what this house cannot ask yet with an error, at once."""
+        driver.answer(tag, LocalProtocolError(f"{type(request).__name__} is not served here"))
+
+    def noticed(self, driver: Driver, notice: Noticed) -> None:
+        """Log and count an oddity."""
+        self.around.meter.noticed(self.dialect.name, notice.kind)
+        seat = driver.seat_taken
+        if notice.kind == "auth-failed" and driver.link is not None:
+            self.around.auth_failed(driver.link.info.head.peer)
+        self.around.log.warning(
+            "peer oddity",
+            line=self.name,
+            dialect=self.dialect.name,
+            kind=notice.kind,
+            detail=notice.detail,
+            seat=seat.key if seat is not None else "",
+        )
+
+    def failed(self, driver: Driver, verb: str, error: BaseException) -> None:
+        """Report a bug of ours."""
+        self.around.log.error(
+            "session failed", line=self.name, dialect=self.dialect.name, verb=verb, error=error
+        )
+
+    def changed(self, driver: Driver) -> None:
+        """The state or seat of a driver is another."""
+        seat = driver.seat_taken
+        if seat is not None and seat.account:
+            self.accounts[seat.account] = None
+        if driver.state is LinkState.READY and seat is not None:
+            self.error = self.needs_you = ""
+            log = self.around.log
+            if not self.is_public:
+                log.info(
+                    "peer ready", line=self.name, dialect=self.dialect.name, account=seat.account
+                )
+        self._refresh()
+
+    def gone(self, driver: Driver, error: LinkError) -> None:
+        """A link is closed."""
+        self.drivers.pop(driver, None)
+        if self._emptied is not None and not self.drivers:
+            self._emptied.set()
+        self.around.meter.links(self.name, len(self.drivers))
+        if not self.is_public:
+            self.around.log.info(
+                "link closed", line=self.name, dialect=self.dialect.name, error=str(error)
+            )
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Compute the state of a listening line; a dialling one is told by its supervisor."""
+        if self.options.link != "listen":
+            return
+        is_ready = any(driver.state is LinkState.READY for driver in self.drivers)
+        is_connected = self.is_serving and (self.is_public or is_ready)
+        self.state = LineState.CONNECTED if is_connected else LineState.DISCONNECTED
+
+    # -- what people see ---------------------------------------------------------------------
+
+    def status(self) -> LineStatus:
+        """Return the line as people see it."""
+        clock = self.around.clock
+        now_ms, now_s = clock.now_ms(), clock.monotonic_s()
+        overlays: list[str] = []
+        if self.facts.is_paused:
+            overlays.append("paused")
+        if self.needs_you:
+            overlays.append("needs-you")
+        if self.options.link == "listen" and not self.options.token and not self.is_public:
+            overlays.append("open")
+        seats = tuple(
+            SeatStatus(
+                key=driver.seat_taken.key,
+                account=driver.seat_taken.account,
+                peer=driver.link.info.head.peer if driver.link is not None else "",
+                since_ms=now_ms - round((now_s - driver.since_s) * 1000),
+                last_ms=now_ms - round((now_s - driver.last_s) * 1000),
+            )
+            for driver in list(self.drivers)[:SHOWN_SEATS]
+            if driver.seat_taken is not None
+        )
+        return LineStatus(
+            name=self.name,
+            dialect=self.dialect.name,
+            role=self.role,
+            link=self.options.link,
+            state=self.state,
+            mode=self.facts.mode,
+            overlays=tuple(overlays),
+            where=self.where,
+            links=len(self.drivers),
+            seats=seats,
+            received=self.received,
+            sent=self.sent,
+            last_ms=now_ms - round((now_s - self.last_s) * 1000) if self.last_s else 0,
+            error=self.needs_you or self.error,
+            retry_in_s=max(0.0, self.retry_at_s - now_s) if self.retry_at_s else 0.0,
+        )
+
+
+def facts_of(lines: Mapping[str, Line]) -> dict[str, LineFacts]:
+    """Return what the exchange reads of all lines."""
+    return {name: line.facts for name, line in lines.items()}

@@ -1,0 +1,319 @@
+"""Accepted links: who may come in through which door, and the answer to the upgrade.
+
+The HTTP server reads the request head and calls `Gate.knock`; everything that can be refused is
+refused here, before the upgrade, with a status and one sentence. What the gate does not know is the
+HTTP server itself (`web/server.py`) and what a door does with a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import functools
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from trunkline.clock import Clock
+from trunkline.dialects.contract import Admit, Head, LinkInfo, Refuse
+from trunkline.errors import ConfigError
+
+from .caller import Caller, identify, is_host_allowed, is_loopback, is_origin_allowed
+from .caller import parse_networks as _parse_networks
+from .contract import Door
+from .link import WebSocketLink
+from .quota import Quota, QuotaRules
+from .reader import accept_key
+from .sweep import Commons
+
+_MAX_QUERY_FIELDS: Final = 64
+# Two values of one of these are a way to be understood differently by a proxy and by us.
+_SINGLE: Final = frozenset({"authorization", "host", "origin"})
+_SINGLE_PREFIX: Final = "sec-websocket-"
+_JOINED_PREFIX: Final = "x-forwarded-"
+# Only about the upgrade itself; no dialect has a use for them, so no link keeps them in memory.
+_DROPPED: Final = frozenset({
+    "connection", "sec-websocket-extensions", "sec-websocket-key", "sec-websocket-version",
+    "upgrade",
+})  # fmt: skip
+_GREETING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: %b\r\n%b\r\n"
+)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """An upgrade request as the HTTP server read it.
+
+    Args:
+        bind: the key of the listening socket.
+        method, target, version: of the request line, as sent.
+        headers: lower-case names, in order, repeated ones included.
+        peer: the address of the TCP connection, without port.
+    """
+
+    bind: str
+    method: str
+    target: bytes
+    version: str
+    headers: Sequence[tuple[bytes, bytes]]
+    peer: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Why the upgrade does not happen."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class GateRules(msgspec.Struct, frozen=True):
+    """What the gate checks besides a door's own rules.
+
+    Args:
+        allowed_hosts: `Host` names that may be served besides IP literals and `localhost`.
+        trusted_proxies: addresses or networks whose `X-Forwarded-For` or `Forwarded` is believed.
+        quota: the bounds of one address.
+    """
+
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    quota: QuotaRules = QuotaRules()
+
+
+class Gate:
+    """The table (bind, exact path) → door. Doors come and go at run time.
+
+    Args:
+        commons: shared by all links.
+        clock: for the quota.
+        rules: what is checked for every door.
+    """
+
+    def __init__(self, commons: Commons, clock: Clock, rules: GateRules | None = None) -> None:
+        rules = rules or GateRules()
+        self._commons = commons
+        self._doors: dict[tuple[str, str], Door] = {}
+        self._allowed_hosts = tuple(host.lower() for host in rules.allowed_hosts)
+        self._trusted = _parse_networks(rules.trusted_proxies)
+        self._quota = Quota(clock, rules.quota)
+        self.max_links = rules.quota.max_links
+
+    def add(self, bind: str, path: str, door: Door) -> None:
+        """Serve `path` on `bind` from now on.
+
+        Raises:
+            ConfigError: another door has this place.
+        """
+        other = self._doors.get((bind, path))
+        if other is not None:
+            raise ConfigError([
+                f"lines {other.line!r} and {door.line!r} both want path {path!r} of {bind}"
+            ])  # fmt: skip
+        self._doors[bind, path] = door
+
+    def remove(self, bind: str, path: str) -> None:
+        """Serve `path` no longer; links that came through the door stay."""
+        self._doors.pop((bind, path), None)
+
+    def door_at(self, bind: str, path: str) -> Door | None:
+        """Return the door of an exact path, or None."""
+        return self._doors.get((bind, path))
+
+    @property
+    def links(self) -> int:
+        """How many accepted links there are."""
+        return self._quota.links
+
+    def auth_failed(self, peer: str) -> None:
+        """A session refused a credential after the upgrade (`Noticed("auth-failed")`)."""
+        if not is_loopback(peer):
+            self._quota.fail(peer)
+
+    def identify(self, peer: str, headers: Mapping[str, str]) -> Caller:
+        """Return who counts as the caller of a request; for HTTP pages too."""
+        return identify(peer, headers, self._trusted)
+
+    def is_host_allowed(self, host: str) -> bool:
+        """Whether a `Host` may be served; for HTTP pages too."""
+        return is_host_allowed(host, self._allowed_hosts)
+
+    def knock(self, call: Call, transport: asyncio.Transport, rest: bytes = b"") -> Answer | None:
+        """Let an upgrade happen, or say why not.
+
+        Args:
+            call: the request.
+            transport: of the connection; it belongs to the link afterwards.
+            rest: what followed the request head in the same segment.
+
+        Returns:
+            None when the link is open, else what to answer.
+        """
+        found = self._read(call)
+        if isinstance(found, Answer):
+            return found
+        path, headers = found
+        door = self._doors.get((call.bind, path))
+        if door is None:
+            return Answer(404, "nothing is served here")
+        wrong = _check_upgrade(call, headers)
+        if wrong is not None:
+            return wrong
+        caller = identify(call.peer, headers, self._trusted)
+        wrong = self._check_caller(door, caller, headers)
+        if wrong is not None:
+            return wrong
+        query = _read_query(call.target)
+        if query is None:
+            return Answer(400, "the query has too many fields")
+        head = Head(
+            path=path,
+            query=query,
+            headers={name: value for name, value in headers.items() if name not in _DROPPED},
+            peer=caller.address,
+            is_loopback=caller.is_loopback,
+        )
+        return self._admit(door, head, headers, transport, rest)
+
+    def _read(self, call: Call) -> Answer | tuple[str, dict[str, str]]:
+        headers = _read_headers(call.headers)
+        if headers is None:
+            return Answer(400, "a header that counts is there twice")
+        path = path_of(call.target)
+        if path is None:
+            return Answer(400, "the request target is not a path")
+        return path, headers
+
+    def _check_caller(self, door: Door, caller: Caller, headers: dict[str, str]) -> Answer | None:
+        if self._quota.is_full:
+            return Answer(503, "too many connections", (("Retry-After", "5"),))
+        if caller.is_proxied and not door.is_public:
+            return Answer(
+                403,
+                "the request came through a proxy that is not in trusted_proxies of [server]",
+            )
+        if not caller.is_loopback:
+            why = self._quota.ask(caller.address, door.max_per_address)
+            if why:
+                return Answer(429, why, (("Retry-After", "5"),))
+        host = headers.get("host", "")
+        if not door.is_public and not is_host_allowed(host, self._allowed_hosts):
+            return Answer(403, "this Host is not in allowed_hosts of [server]")
+        origin = headers.get("origin")
+        if origin is not None and not is_origin_allowed(
+            origin, door.origins, is_public=door.is_public, is_caller_loopback=caller.is_loopback
+        ):
+            return Answer(403, "this Origin is not in origins of the line")
+        return None
+
+    def _admit(
+        self,
+        door: Door,
+        head: Head,
+        headers: dict[str, str],
+        transport: asyncio.Transport,
+        rest: bytes,
+    ) -> Answer | None:
+        try:
+            admitted = door.admit(head)
+        except Exception as error:  # noqa: BLE001 - the driver's edge (style 6): told, answered 500
+            self._commons.on_trouble("admit", error)
+            return Answer(500, "internal error")
+        if isinstance(admitted, Refuse):
+            if admitted.status in (401, 403) and not head.is_loopback:
+                self._quota.fail(head.peer)
+            extra = (("WWW-Authenticate", "Bearer"),) if admitted.status == 401 else ()
+            return Answer(admitted.status, admitted.text, extra)
+        subprotocol = _choose(admitted, headers)
+        counted = None if head.is_loopback else head.peer
+        self._quota.enter(counted)
+        link = WebSocketLink(
+            LinkInfo(head, subprotocol=subprotocol),
+            self._commons,
+            door.limits,
+            max_message_bytes=admitted.max_message_bytes,
+            is_binary=door.is_binary,
+            on_gone=functools.partial(self._quota.leave, counted),
+        )
+        chosen = b""
+        if subprotocol is not None:
+            chosen = b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode("latin-1")
+        greeting = _GREETING % (accept_key(headers["sec-websocket-key"].encode()), chosen)
+        link.open_on(
+            transport, functools.partial(door.enter, admitted), greeting=greeting, rest=rest
+        )
+        return None
+
+
+def path_of(target: bytes) -> str | None:
+    """Return the decoded path of a request target, None when it has none."""
+    try:
+        text = target.decode("ascii")
+        path = text.partition("?")[0] if text.startswith("/") else urlsplit(text).path
+    except ValueError:
+        return None
+    return unquote(path)
+
+
+def _read_headers(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str] | None:
+    """Return the headers as text, None when one that must be single is not.
+
+    Names and values are shared between links: clients of one kind send the same ones.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name = sys.intern(raw_name.decode("latin-1"))
+        value = sys.intern(raw_value.decode("latin-1"))
+        if name in headers:
+            if name in _SINGLE or name.startswith(_SINGLE_PREFIX):
+                return None
+            if name.startswith(_JOINED_PREFIX) or name == "forwarded":
+                value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def _check_upgrade(call: Call, headers: Mapping[str, str]) -> Answer | None:
+    """Check what RFC 6455 4.2.1 wants of the request."""
+    connection = {part.strip().lower() for part in headers.get("connection", "").split(",")}
+    if headers.get("upgrade", "").strip().lower() != "websocket" or "upgrade" not in connection:
+        return Answer(426, "this path speaks WebSocket", (("Upgrade", "websocket"),))
+    if headers.get("sec-websocket-version", "").strip() != "13":
+        return Answer(426, "only WebSocket version 13", (("Sec-WebSocket-Version", "13"),))
+    if not _is_key(headers.get("sec-websocket-key", "")):
+        return Answer(400, "Sec-WebSocket-Key is not 16 bytes of base64")
+    has_body = headers.get("content-length", "0").strip("0") or "transfer-encoding" in headers
+    if call.method != "GET" or call.version != "1.1" or has_body or not headers.get("host"):
+        return Answer(400, "a WebSocket begins with GET, HTTP/1.1, a Host header and no body")
+    return None
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.encode(), validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _read_query(target: bytes) -> dict[str, str] | None:
+    """Return the decoded query, the last value of a repeated name; None when it is too long."""
+    query = target.decode("ascii").partition("?")[2]
+    if not query:
+        return {}
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS))
+    except ValueError:
+        return None
+
+
+def _choose(admitted: Admit, headers: Mapping[str, str]) -> str | None:
+    """Return the subprotocol to name: one that was not offered would end the client's handshake."""
+    offered = headers.get("sec-websocket-protocol", "").split(",")
+    if admitted.subprotocol in [part.strip() for part in offered]:
+        return admitted.subprotocol
+    return None

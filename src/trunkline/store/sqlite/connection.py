@@ -1,0 +1,122 @@
+"""The one place that knows the driver: opening a file, and what its errors mean.
+
+`isolation_level=None`: transactions are begun and ended by our own sentences. A connection belongs
+to one thread at a time; the threads are in `worker.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from trunkline.errors import StoreFull, StoreUnavailable
+
+Connection: TypeAlias = sqlite3.Connection
+
+BUSY_TIMEOUT_S: Final = 5.0
+JOURNAL_BYTES: Final = 64 << 20
+_CACHE_KIB: Final = 4000
+FK="ON"
+
+# What is wrong with the file or the disk, not with the rows offered: the caller waits and retries.
+_UNAVAILABLE: Final = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL,
+})  # fmt: skip
+
+
+def connect(path: Path, synchronous: str) -> Connection:
+    """Open the file for writing and set it up (reliability 4)."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    # The first statement that reads the file: one that is no database fails here.
+    mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        connection.close()
+        raise StoreUnavailable(f"{path} cannot use a write-ahead log (journal mode {mode})")
+    for pragma in (
+        f"synchronous={synchronous}",
+        f"foreign_keys={FK}",
+        f"journal_size_limit={JOURNAL_BYTES}",
+        f"cache_size=-{_CACHE_KIB}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def connect_reader(path: Path) -> Connection:
+    """Open the file for reading only."""
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    return connection
+
+
+def create_file(path: Path) -> None:
+    """Make an empty file of mode 0600, or tighten the one that is there.
+
+    SQLite gives its log and index files the mode of the database.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(name).chmod(0o600)
+
+
+def explain(error: Exception) -> Exception:
+    """Return the error of the house for one of the driver or of a file, or the error itself."""
+    if isinstance(error, sqlite3.Error):
+        code: int = getattr(error, "sqlite_errorcode", -1) & 0xFF  # the low byte: primary code
+        if code == sqlite3.SQLITE_FULL:
+            return StoreFull()
+        if code in _UNAVAILABLE:
+            return StoreUnavailable(f"database: {error}")
+    elif isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreFull()
+        return StoreUnavailable(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    return error
+
+
+@contextmanager
+def transaction(connection: Connection) -> Generator[None]:
+    """Commit what is done inside, or roll it back whole. Not for the hot path."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        roll_back(connection)
+        raise
+
+
+def roll_back(connection: Connection) -> None:
+    """End a transaction that failed; SQLite has ended it itself after some errors."""
+    if connection.in_transaction:
+        # The error that brought us here is the one to tell.
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+
+def guarded(call: Callable[[], Any]) -> Any:
+    """Call, and raise errors of the driver and of files as errors of the house."""
+    try:
+        return call()
+    except (sqlite3.Error, OSError) as error:
+        told = explain(error)
+        if told is error:
+            raise
+        raise told from error

@@ -1,0 +1,249 @@
+"""Outbox rows: to values and back, queues of seats, and what people do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from trunkline.ids import ConversationId, DeliveryId, question_id
+from trunkline.model.delivery import DeliveryState
+from trunkline.store.contract import OutboxRow, Page, Queued
+from trunkline.store.media import MAX_ROW_BYTES, Media
+
+from . import conversations, inbox
+from .connection import Connection, transaction
+from .flight import Flight
+from .paging import LAST, WINDOW, WINDOWS, mask, page_of, read_cursor
+from .statements import SQL
+
+UNMARKED: Final = frozenset({DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.CONFIRMED})
+MAX_LIFE_MS: Final = 86_400_000  # reliability 3: API sends 24 h, the longest of all
+_TOO_LATE: Final = "too late"
+_NO_BODY: Final = "its media file is gone"
+
+
+def mark_of(state: DeliveryState) -> int | None:
+    """Return what the row is found by, or None when it needs no attention."""
+    return None if state in UNMARKED else int(state)
+
+
+def to_row(row: OutboxRow, media: Media, now_ms: int) -> tuple[object, ...]:
+    """Return the values of `insert_outbox`; a large body is written to its file."""
+    body, digest = row.body, None
+    if len(body) > MAX_ROW_BYTES:
+        body, digest = None, media.put(body, now_ms)
+    return (
+        row.id, row.conversation, int(row.state), row.at_ms, row.source, row.attempt, row.due_ms,
+        row.expires_ms, row.settled_ms, row.reason, row.peer_id, row.dedupe or None,
+        mark_of(row.state), digest, body,
+    )  # fmt: skip
+
+
+def from_row(row: Sequence[Any], media: Media) -> OutboxRow:
+    """Return the value of a row as `delivery` selects it; a body that is gone is b""."""
+    body = row[13] if row[12] is None else media.get(row[12])
+    return OutboxRow(
+        id=DeliveryId(row[0]), conversation=ConversationId(row[1]), state=DeliveryState(row[2]),
+        at_ms=row[3], body=body or b"", source=row[4], attempt=row[5], due_ms=row[6],
+        expires_ms=row[7], settled_ms=row[8], reason=row[9], peer_id=row[10], dedupe=row[11] or "",
+    )  # fmt: skip
+
+
+# -- queues --------------------------------------------------------------------------------------
+
+
+def _seat_rows(connection: Connection, line: str, account: str, peer: str) -> Iterable[Any]:
+    """Yield (id, conversation, due_ms, expires_ms) of a seat's QUEUED rows, oldest first."""
+    if peer:
+        return connection.execute(SQL["queued_of_peer"], (line, account, peer))
+    return connection.execute(SQL["queued_of_account"], (line, account))
+
+
+def queued(
+    connection: Connection,
+    media: Media,
+    flight: Flight,
+    *,
+    seat: tuple[str, str, str],
+    limit: int,
+    now_ms: int,
+) -> list[Queued]:
+    """Return what may leave now, oldest first.
+
+    One pass in the order of ids: a conversation is closed for the rest of the pass as soon as a
+    row of it must wait. A row whose body was lost with its file can never leave: it is DEAD.
+    """
+    sending = flight.earliest()
+    ids: list[int] = []
+    closed: set[int] = set()
+    for ident, conversation, due_ms, expires_ms in _seat_rows(connection, *seat):
+        if conversation in closed or 0 < expires_ms <= now_ms:
+            continue
+        if due_ms > now_ms or sending.get(conversation, LAST) < ident:
+            closed.add(conversation)
+            continue
+        ids.append(ident)
+        if len(ids) == limit:
+            break
+    found: list[Queued] = []
+    for ident in ids:
+        one = get(connection, media, ident, is_answering=True)
+        if one is not None and one.row.body:
+            found.append(one)
+        else:
+            connection.execute(SQL["bury"], (ident, now_ms, _NO_BODY))
+    return found
+
+
+def depth(connection: Connection, *, seat: tuple[str, str, str], now_ms: int) -> tuple[int, int]:
+    """Return (QUEUED rows that are not too late, earliest due time of those that wait for one)."""
+    count, earliest = 0, 0
+    for _, _, due_ms, expires_ms in _seat_rows(connection, *seat):
+        if 0 < expires_ms <= now_ms:
+            continue
+        count += 1
+        if due_ms > now_ms and (not earliest or due_ms < earliest):
+            earliest = due_ms
+    return count, earliest
+
+
+def expire(connection: Connection, now_ms: int, limit: int) -> list[DeliveryId]:
+    """Expire at most `limit` QUEUED rows that are too late; return them."""
+    rows = connection.execute(SQL["expired"], (now_ms, limit)).fetchall()
+    if rows:
+        _expire(connection, [row[0] for row in rows], now_ms, _TOO_LATE)
+    return [DeliveryId(row[0]) for row in rows]
+
+
+def expire_seat(
+    connection: Connection, seat: tuple[str, str, str], reason: str, now_ms: int
+) -> int:
+    """Expire the QUEUED rows of a seat that never comes back; return how many."""
+    ids = [row[0] for row in _seat_rows(connection, *seat)]
+    if ids:
+        _expire(connection, ids, now_ms, reason)
+    return len(ids)
+
+
+def _expire(connection: Connection, ids: Sequence[int], now_ms: int, reason: str) -> None:
+    with transaction(connection):
+        connection.executemany(SQL["expire"], [(ident, now_ms, reason) for ident in ids])
+
+
+# -- people --------------------------------------------------------------------------------------
+
+
+def get(
+    connection: Connection, media: Media, ident: int, *, is_answering: bool = False
+) -> Queued | None:
+    """Return one delivery with its conversation.
+
+    Args:
+        is_answering: also read the question, whose context addresses the answer.
+    """
+    row = connection.execute(SQL["delivery"], (ident,)).fetchone()
+    if row is None:
+        return None
+    conversation = conversations.from_row(row[14:])
+    question = None
+    if is_answering:
+        asked = question_id(DeliveryId(ident))
+        question = None if asked is None else inbox.get(connection, media, asked)
+    return Queued(from_row(row, media), conversation, conversation.context, question)
+
+
+def answers(connection: Connection, media: Media, ident: int) -> list[OutboxRow]:
+    """Return the deliveries that answer an inbox row: their ids are made from its id."""
+    rows = connection.execute(SQL["answers"], (ident | 1, ident | 15)).fetchall()
+    return [from_row(row, media) for row in rows]
+
+
+def by_dedupe(connection: Connection, dedupe: str) -> DeliveryId | None:
+    """Return the delivery of an `Idempotency-Key`."""
+    row = connection.execute(SQL["delivery_by_dedupe"], (dedupe,)).fetchone()
+    return None if row is None else DeliveryId(row[0])
+
+
+def list_page(
+    connection: Connection,
+    media: Media,
+    *,
+    line: str,
+    states: Sequence[DeliveryState],
+    cursor: str,
+    limit: int,
+) -> Page:
+    """List `Queued`, newest first; see `paging` for short pages."""
+    edge = read_cursor(cursor, LAST)
+    ids: list[int] = []
+    end: int | None = None
+    if states and UNMARKED.isdisjoint(states):
+        for state in states:
+            values = (int(state), edge, line, limit + 1)
+            ids += [row[0] for row in connection.execute(SQL["outbox_ids_by_mark"], values)]
+        ids.sort(reverse=True)
+    else:
+        bits = mask(states or DeliveryState)
+        for _ in range(WINDOWS):
+            end = connection.execute(SQL["outbox_floor"], (edge, WINDOW)).fetchone()[0]
+            if end is None:
+                break
+            values = (end, edge, bits, line, limit + 1)
+            ids += [row[0] for row in connection.execute(SQL["outbox_ids_between"], values)]
+            edge = end
+            if len(ids) > limit:
+                break
+    page, cursor = page_of(ids, limit)
+    if end is not None and not cursor:
+        cursor = str(end)
+    found = (get(connection, media, ident) for ident in page)
+    return Page([one for one in found if one is not None], cursor)
+
+
+def move(
+    connection: Connection,
+    ident: int,
+    sources: Sequence[DeliveryState],
+    to: DeliveryState,
+    reason: str,
+    now_ms: int,
+) -> bool:
+    """Move a row for a person. One whose body is gone cannot be queued again."""
+    with transaction(connection):
+        return _move(connection, ident, sources, to, reason, now_ms)
+
+
+def move_group(
+    connection: Connection, group: str, to: DeliveryState, reason: str, now_ms: int
+) -> list[int]:
+    """Move every UNCERTAIN row whose reason is `group`; return their ids."""
+    with transaction(connection):
+        rows = connection.execute(SQL["uncertain_of_reason"], (group,)).fetchall()
+        sources = (DeliveryState.UNCERTAIN,)
+        return [ident for (ident,) in rows if _move(connection, ident, sources, to, reason, now_ms)]
+
+
+def _move(
+    connection: Connection,
+    ident: int,
+    sources: Sequence[DeliveryState],
+    to: DeliveryState,
+    reason: str,
+    now_ms: int,
+) -> bool:
+    row = connection.execute(SQL["delivery_state"], (ident,)).fetchone()
+    if row is None or row[0] not in sources:
+        return False
+    _, at_ms, expires_ms, has_body = row
+    settled_ms = now_ms
+    if to is DeliveryState.QUEUED:
+        if not has_body:
+            return False
+        settled_ms = 0
+        if expires_ms:
+            # Its clock starts at the person's word (reliability 1: a draft's at its approval).
+            expires_ms = now_ms + min(max(0, expires_ms - at_ms), MAX_LIFE_MS)
+    connection.execute(
+        SQL["move_delivery"], (ident, int(to), mark_of(to), reason, settled_ms, expires_ms)
+    )
+    return True

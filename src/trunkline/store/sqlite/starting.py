@@ -1,0 +1,86 @@
+"""What a start does before the first beat: check the file, migrate it, mark what was under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from trunkline.errors import StoreTooNew, StoreUnavailable
+from trunkline.model.delivery import DeliveryState
+from trunkline.store.migrations import HEAD, REVISIONS
+
+from .connection import Connection, transaction
+from .outbox import MAX_LIFE_MS
+from .statements import SQL
+
+FENCE_REASON: Final = "restart"
+
+
+def check(connection: Connection) -> None:
+    """Refuse a damaged file.
+
+    Raises:
+        StoreUnavailable: with the first thing that is wrong.
+    """
+    found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise StoreUnavailable(f"the database is damaged: {found}; restore a backup")
+
+
+def revision(connection: Connection) -> str:
+    """Return the revision of the tables, "" for a new file.
+
+    Raises:
+        StoreUnavailable: the file holds tables of another program.
+        StoreTooNew: a newer trunkline wrote it.
+    """
+    has_versions, others = connection.execute(SQL["has_versions"]).fetchone()
+    found: Sequence[tuple[str]] = ()
+    if has_versions:
+        found = connection.execute(SQL["revision"]).fetchall()
+    if not found:
+        # A first migration that was killed leaves at most Alembic's own table and its index.
+        if others > 2 * has_versions:
+            raise StoreUnavailable("the file is a database of another program")
+        return ""
+    if len(found) > 1 or found[0][0] not in REVISIONS:
+        known = f"this trunkline knows revisions up to {HEAD}"
+        raise StoreTooNew(f"the data has revision {found[0][0]}, {known}; use a newer trunkline")
+    return found[0][0]
+
+
+def migrate(
+    connection: Connection, connect: Callable[[], Connection], scripts: Sequence[Path]
+) -> None:
+    """Bring the tables to the newest revision, which is nearly always where they are."""
+    if revision(connection) == HEAD and not scripts:
+        return
+    from .migrating import upgrade
+
+    upgrade(connect, scripts)
+
+
+def restart(connection: Connection, now_ms: int, requeue_lines: Collection[str]) -> int:
+    """Settle what the last stop left open; return the highest row id.
+
+    What was SENDING is UNCERTAIN now, in one group `restart <n>`: nobody can know whether the peer
+    has it. A peer that drops second copies gets it again instead, under the same id.
+
+    Args:
+        requeue_lines: lines with such peers (trait `peer_dedupes`).
+    """
+    with transaction(connection):
+        fence: int = connection.execute(SQL["next_fence"]).fetchone()[0]
+        reason = f"{FENCE_REASON} {fence}"
+        values: list[tuple[int, int, int, str]] = []
+        for ident, line in connection.execute(SQL["left_sending"]).fetchall():
+            if line in requeue_lines:
+                values.append((ident, int(DeliveryState.QUEUED), 0, reason))
+            else:
+                values.append((ident, int(DeliveryState.UNCERTAIN), now_ms, reason))
+        connection.executemany(SQL["mark_restarted"], values)
+        connection.execute(SQL["clamp_turns"], (now_ms,))
+        connection.execute(SQL["clamp_queue"], (now_ms + MAX_LIFE_MS,))
+    last: int = connection.execute(SQL["last_id"]).fetchone()[0]
+    return last

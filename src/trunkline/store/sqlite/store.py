@@ -1,0 +1,323 @@
+"""The store contract over one SQLite file.
+
+Two threads: the *writer* owns the writing connection and does beats, changes and the look-ups of
+the exchange, which are short and must see the last commit; the *reader* does lists for people, so
+that a long one never stands before a beat.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from trunkline.clock import Clock
+from trunkline.errors import StoreUnavailable
+from trunkline.ids import ConversationId, DeliveryId, InboxId
+from trunkline.model.conversation import ConversationState
+from trunkline.model.delivery import DeliveryState
+from trunkline.store.contract import (
+    Beat,
+    Committed,
+    EventKind,
+    InboxRow,
+    InboxState,
+    OutboxRow,
+    Page,
+    Queued,
+    Retention,
+    TurnRow,
+)  # fmt: skip
+from trunkline.store.lock import FolderLock, lock_folder, prepare_folder
+from trunkline.store.media import Media
+
+from . import beat as beats
+from . import conversations, inbox, outbox, starting, turns
+from .connection import Connection, connect, connect_reader, create_file
+from .flight import Flight
+from .retention import Forgetting
+from .statements import SQL
+from .worker import Worker
+
+T = TypeVar("T")
+
+COUNTED: Final = 100_000  # `counts` stops there: a number for people, not worth a long scan
+
+
+class SqliteStore:
+    """`contract.Store` in a data folder of its own.
+
+    Args:
+        folder: made when it is missing; locked from `open` to `close`.
+        synchronous: NORMAL may lose commits at power loss (reliability 4).
+        scripts: further folders with migrations; tests add some.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        filename: str = "trunkline.db",
+        scripts: Sequence[Path] = (),
+    ) -> None:
+        self._folder = folder
+        self._path = folder / filename
+        self._clock = clock
+        self._synchronous = synchronous
+        self._scripts = scripts
+        self._media = Media(folder / "media")
+        self._flight = Flight()
+        self._lock: FolderLock | None = None
+        self._writer: Worker | None = None
+        self._reader: Worker | None = None
+        self._writing: Connection | None = None
+        self._reading: Connection | None = None
+        self._forgetting: Forgetting | None = None
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def open(self, *, requeue_lines: Collection[str] = ()) -> int:
+        """Lock, check, migrate, mark what was SENDING; return the highest row id.
+
+        Args:
+            requeue_lines: lines whose peers drop second copies: there it is QUEUED again.
+
+        Raises:
+            DataDirInUse: another process has the folder.
+            StoreTooNew: the data was written by a newer trunkline.
+            StoreUnavailable: the file cannot be read or is damaged.
+        """
+        self._writer = Worker("store-writer")
+        self._reader = Worker("store-reader")
+        try:
+            return await self._writer.call(lambda: self._open(requeue_lines))
+        except BaseException:
+            await self.close()
+            raise
+
+    def _open(self, requeue_lines: Collection[str]) -> int:
+        prepare_folder(self._folder)
+        now_ms = self._clock.now_ms()
+        self._lock = lock_folder(self._folder, since_ms=now_ms)
+        create_file(self._path)
+        self._media.open()
+
+        def connect_writer() -> Connection:
+            return connect(self._path, self._synchronous)
+
+        self._writing = connection = connect_writer()
+        starting.check(connection)
+        starting.migrate(connection, connect_writer, self._scripts)
+        last = starting.restart(connection, now_ms, requeue_lines)
+        self._flight = Flight()
+        self._forgetting = Forgetting(connection, self._media)
+        self._reading = connect_reader(self._path)
+        return last
+
+    async def close(self) -> None:
+        """Finish what was asked, checkpoint, close, and let the folder go. Twice does no harm."""
+        try:
+            if self._reader is not None:
+                await self._reader.stop(self._close_reading)
+        finally:
+            if self._writer is not None:
+                await self._writer.stop(self._close_writing)
+
+    def _close_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def _close_writing(self) -> None:
+        try:
+            if self._writing is not None:
+                connection, self._writing = self._writing, None
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    connection.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def write_owner(self, url: str) -> None:
+        """Say in `trunkline.lock` where this process listens."""
+        if self._lock is not None:
+            self._lock.write_owner(url)
+
+    def free_bytes(self) -> int:
+        """Return the free space of the data folder's disk."""
+        facts = os.statvfs(self._folder)
+        return facts.f_bavail * facts.f_frsize
+
+    # -- the exchange: on the writer thread ------------------------------------------------------
+
+    async def commit(self, beat: Beat) -> Committed:
+        """Write one beat durably, or report duplicates and write nothing."""
+        return await self._write(lambda db: beats.commit(db, self._media, self._flight, beat))
+
+    async def find_conversations(
+        self, keys: Sequence[tuple[str, str, str, str]]
+    ) -> list[ConversationState | None]:
+        """Look up (line, account, kind, peer)."""
+        return await self._write(lambda db: conversations.find(db, keys))
+
+    async def next_conversation_id(self) -> int:
+        """Return the first id that no conversation has."""
+        return await self._write(conversations.next_id)
+
+    async def queued(
+        self, line: str, account: str, peer: str, limit: int, now_ms: int
+    ) -> list[Queued]:
+        """Return deliveries of a seat that may leave now, oldest first."""
+        seat = (line, account, peer)
+        return await self._write(
+            lambda db: outbox.queued(
+                db, self._media, self._flight, seat=seat, limit=limit, now_ms=now_ms
+            )
+        )
+
+    async def queue_depth(self, line: str, account: str, peer: str) -> tuple[int, int]:
+        """Return (queued rows, earliest due time among those not due) of a seat."""
+        now_ms, seat = self._clock.now_ms(), (line, account, peer)
+        return await self._write(lambda db: outbox.depth(db, seat=seat, now_ms=now_ms))
+
+    async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:
+        """QUEUED rows that are too late → EXPIRED."""
+        return await self._write(lambda db: outbox.expire(db, now_ms, limit))
+
+    async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:
+        """QUEUED rows of a seat that never comes back → EXPIRED."""
+        now_ms, seat = self._clock.now_ms(), (line, account, peer)
+        return await self._write(lambda db: outbox.expire_seat(db, seat, reason, now_ms))
+
+    async def due_turns(self, now_ms: int, limit: int) -> list[TurnRow]:
+        """Return turns whose time has come, earliest first."""
+        return await self._write(lambda db: turns.due(db, now_ms, limit))
+
+    async def waiting(
+        self, conversation: ConversationId
+    ) -> tuple[ConversationState | None, list[InboxRow]]:
+        """Return a conversation and its WAITING rows, oldest first."""
+        return await self._write(
+            lambda db: (
+                conversations.get(db, conversation),
+                inbox.waiting(db, self._media, conversation),
+            )
+        )
+
+    async def kept(self, line: str, account: str) -> bytes | None:
+        """Return the state a session last kept."""
+        return await self._write(lambda db: conversations.kept(db, line, account))
+
+    async def retain(self, now_ms: int, policy: Retention) -> int:
+        """Forget at most one batch of what is too old; 0 = all done."""
+
+        def step(_: Connection) -> int:
+            return self._forgetting.step(now_ms, policy) if self._forgetting is not None else 0
+
+        return await self._write(step)
+
+    # -- people: lists on the reader thread, changes on the writer's -----------------------------
+
+    async def delivery(self, ident: DeliveryId) -> Queued | None:
+        """Return one delivery with its conversation."""
+        return await self._read(lambda db: outbox.get(db, self._media, ident))
+
+    async def delivery_by_dedupe(self, dedupe: str) -> DeliveryId | None:
+        """Return the delivery of an `Idempotency-Key`."""
+        return await self._read(lambda db: outbox.by_dedupe(db, dedupe))
+
+    async def deliveries(
+        self, *, states: Sequence[DeliveryState], line: str, cursor: str, limit: int
+    ) -> Page:
+        """List `Queued`, newest first; a page may be short while its cursor is not ""."""
+        return await self._read(
+            lambda db: outbox.list_page(
+                db, self._media, line=line, states=states, cursor=cursor, limit=limit
+            )
+        )
+
+    async def move_delivery(
+        self, ident: DeliveryId, sources: Sequence[DeliveryState], to: DeliveryState, reason: str
+    ) -> bool:
+        """Move a row for a person; False when it is not in `sources`, or has no body to send."""
+        now_ms = self._clock.now_ms()
+
+        def move(db: Connection) -> bool:
+            is_moved = outbox.move(db, ident, sources, to, reason, now_ms)
+            if is_moved:
+                self._flight.remove((ident,))
+            return is_moved
+
+        return await self._write(move)
+
+    async def move_group(self, reason: str, to: DeliveryState, why: str) -> int:
+        """Move every UNCERTAIN row with this reason; return how many."""
+        now_ms = self._clock.now_ms()
+        moved = await self._write(lambda db: outbox.move_group(db, reason, to, why, now_ms))
+        return len(moved)
+
+    async def message(self, ident: InboxId) -> tuple[InboxRow, ConversationState] | None:
+        """Return one inbox row, with its body."""
+        return await self._read(lambda db: inbox.get_with_conversation(db, self._media, ident))
+
+    async def answers(self, ident: InboxId) -> list[OutboxRow]:
+        """Return the deliveries that answer an inbox row."""
+        return await self._read(lambda db: outbox.answers(db, self._media, ident))
+
+    async def messages(
+        self, *, line: str, states: Sequence[InboxState], kinds: Sequence[EventKind],
+        after: int, cursor: str, limit: int,
+    ) -> Page:  # fmt: skip
+        """List (InboxRow, ConversationState); a page may be short while its cursor is not ""."""
+        return await self._read(
+            lambda db: inbox.list_page(
+                db, self._media, line=line, states=states, kinds=kinds,
+                after=after, cursor=cursor, limit=limit,
+            )
+        )  # fmt: skip
+
+    async def move_message(
+        self, ident: InboxId, sources: Sequence[InboxState], to: InboxState
+    ) -> bool:
+        """Move an inbox row for a person; a row without a body cannot be requeued."""
+        now_ms = self._clock.now_ms()
+        return await self._write(lambda db: inbox.move(db, ident, sources, to, now_ms))
+
+    async def counts(self) -> dict[str, int]:
+        """Return rows by state, each counted up to 100,000; `outbox.sending` from memory."""
+        found = await self._read(_count)
+        return found | {"outbox.sending": len(self._flight)}
+
+    # -- handing over ----------------------------------------------------------------------------
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        worker, connection = self._writer, self._writing
+        if worker is None or connection is None:
+            raise StoreUnavailable("the store is closed")
+        return await worker.call(lambda: work(connection))
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        worker, connection = self._reader, self._reading
+        if worker is None or connection is None:
+            raise StoreUnavailable("the store is closed")
+        return await worker.call(lambda: work(connection))
+
+
+def _count(connection: Connection) -> dict[str, int]:
+    def count(name: str, mark: int) -> int:
+        return connection.execute(SQL[name], (mark, COUNTED)).fetchone()[0]
+
+    found = {
+        f"outbox.{state.name.lower()}": count("count_outbox", state)
+        for state in DeliveryState
+        if state not in outbox.UNMARKED
+    }
+    for state in InboxState:
+        if state is not InboxState.DONE:
+            found[f"inbox.{state.name.lower()}"] = count("count_inbox", state)
+    return found

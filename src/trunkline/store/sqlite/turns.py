@@ -1,0 +1,33 @@
+"""Turns that are due, and ending them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trunkline.ids import ConversationId
+from trunkline.store.contract import TurnRow
+
+from .connection import Connection
+from .statements import SQL
+
+
+def put(connection: Connection, turns: Iterable[TurnRow]) -> None:
+    """Open turns, or move those that are open."""
+    connection.executemany(
+        SQL["put_turn"],
+        [
+            (turn.conversation, turn.due_ms, turn.since_ms, turn.kind, turn.attempts, turn.cap_ms)
+            for turn in turns
+        ],
+    )
+
+
+def end(connection: Connection, conversations: Iterable[ConversationId]) -> None:
+    """End turns, but not those of conversations that have WAITING rows still."""
+    connection.executemany(SQL["end_turn"], [(ident,) for ident in conversations])
+
+
+def due(connection: Connection, now_ms: int, limit: int) -> list[TurnRow]:
+    """Return turns whose time has come, earliest first."""
+    rows = connection.execute(SQL["due_turns"], (now_ms, limit)).fetchall()
+    return [TurnRow(ConversationId(row[0]), *row[1:]) for row in rows]

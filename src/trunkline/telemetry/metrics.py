@@ -1,0 +1,229 @@
+"""Every metric of the process, created at zero, with labels from closed sets.
+
+Children are made once, so the hot path pays one `inc` a beat. A label never holds a user, a
+conversation or a text; a line's name stands on gauges only. Fits `exchange.contract.Meter` and
+the meter that lines use, without importing either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+OTHER: Final = "other"
+MAX_LINES: Final = 1000  # label values of the gauge by line
+STALL_S: Final = 0.05  # reliability 2: the event loop never blocks longer
+
+DIALECTS: Final = ("contact", "maim")
+STAGES: Final = ("guard", "takeover", "rules", "item_reply", "default_reply", "none")
+VERDICTS: Final = ("reply", "draft", "person", "stop", "ask", "pass")
+OUTCOMES: Final = (
+    "draft", "queued", "sent", "confirmed", "uncertain", "refused", "expired", "dead",
+    "discarded", "later",
+)  # fmt: skip
+HELD: Final = ("draft", "queued", "uncertain", "dead")
+STATUSES: Final = ("400", "401", "403", "404", "408", "426", "429", "431", "501", "503")
+# Source: contact 5.1, maim 3 and 4 (reasons of the vectors), wire/jsonwire.
+REASONS: Final = (
+    "bad_frame", "bad_segment", "binary_frame", "custom_without_name", "id_too_long", "internal",
+    "invalid_field", "invalid_json", "message_too_long", "missing_field", "missing_message_info",
+    "missing_message_segment", "missing_type", "not_an_object", "not_json", "rate_limited",
+    "segment_too_deep", "server_busy", "too_deep", "too_many_segments", "unknown_type",
+    "unsupported_frame",
+)  # fmt: skip
+NOTICES: Final = (
+    "auth-failed", "greeted-twice", "large-frame", "peer-error", "rejected", "unexpected-ack",
+    "warned",
+)  # fmt: skip
+_BEAT_EVENTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_COMMIT_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
+
+
+class _Closed:
+    """Counters over one closed set of words; what is not in it counts as `other`."""
+
+    def __init__(self, metric: Counter, words: Iterable[str], *before: str) -> None:
+        self._children = {word: metric.labels(*before, word) for word in (*words, OTHER)}
+        self._other = self._children[OTHER]
+
+    def inc(self, word: str, amount: int = 1) -> None:
+        self._children.get(word, self._other).inc(amount)
+
+
+class Metrics:
+    """All of them.
+
+    Args:
+        registry: its own by default, so that tests and embedders do not share numbers.
+        version: shown by `trunkline_info`.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, version: str = "") -> None:
+        # Doubles the page and tells only when the process started. A switch of the whole library.
+        disable_created_metrics()
+        self.registry = registry or CollectorRegistry()
+        self._add_exchange()
+        self._add_lines()
+        self._add_process()
+        self._gauge("info", "Always 1.", "version").labels(version).set(1)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"trunkline_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"trunkline_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"trunkline_{name}", text, buckets=buckets, registry=self.registry)
+
+    def _add_exchange(self) -> None:
+        self.events = self._counter("exchange_events_total", "Events committed.")
+        self.duplicates = self._counter("exchange_duplicates_total", "Events seen before.")
+        self.dead = self._counter("exchange_dead_total", "Events that could not be processed.")
+        verdicts = self._counter("exchange_verdicts_total", "Decisions.", "stage", "verdict")
+        self._verdicts = {
+            f"{stage}:{verdict}": verdicts.labels(stage, verdict)
+            for stage in (*STAGES, OTHER)
+            for verdict in VERDICTS
+        }
+        self._other_verdict = verdicts.labels(OTHER, OTHER)
+        self.beat_events = self._histogram(
+            "exchange_beat_events", "Events of one commit.", _BEAT_EVENTS
+        )
+        self.commit_seconds = self._histogram(
+            "exchange_commit_seconds", "Time of one commit.", _COMMIT_S
+        )
+        self.queue_events = self._gauge("exchange_queue_events", "Events that wait for a beat.")
+        outcomes = self._counter("outbox_deliveries_total", "Deliveries by fate.", "outcome")
+        self._outcomes = _Closed(outcomes, OUTCOMES)
+        held = self._gauge("outbox_rows", "Deliveries that wait, by state.", "state")
+        self._held = {state: held.labels(state) for state in HELD}
+        self.uncertain = self._gauge("outbox_uncertain", "Deliveries of unknown fate.")
+        self.inbox_dead = self._gauge("inbox_dead", "Messages that wait for a person.")
+
+    def _add_lines(self) -> None:
+        self._links = self._gauge("lines_links", "Open links of a line.", "line")
+        self._lines: set[str] = set()
+        connects = self._counter("lines_connects_total", "Links opened.", "dialect")
+        self._connects = _Closed(connects, DIALECTS)
+        rejected = self._counter(
+            "lines_rejected_frames_total", "Frames refused.", "dialect", "reason"
+        )
+        notices = self._counter("lines_notices_total", "Oddities of peers.", "dialect", "kind")
+        self._rejected = {
+            dialect: _Closed(rejected, REASONS, dialect) for dialect in (*DIALECTS, OTHER)
+        }
+        self._notices = {
+            dialect: _Closed(notices, NOTICES, dialect) for dialect in (*DIALECTS, OTHER)
+        }
+        refused = self._counter("lines_refused_upgrades_total", "Upgrades refused.", "status")
+        self._refused = _Closed(refused, STATUSES)
+
+    def _add_process(self) -> None:
+        self.auth_failures = self._counter("web_auth_failures_total", "Wrong tokens.")
+        self.loop_lag_max = self._gauge("app_loop_lag_max_seconds", "Longest stall of the loop.")
+        self.loop_stalls = self._counter("app_loop_stalls_total", "Stalls longer than 50 ms.")
+        self._lag_max_s = 0.0
+        self.log_drops = self._counter("telemetry_log_lines_dropped_total", "Log lines lost.")
+        self.disk_low = self._gauge("store_disk_low", "1 = nothing is acknowledged: disk full.")
+        self.free_bytes = self._gauge("store_free_bytes", "Free space of the data folder.")
+
+    # -- the exchange ------------------------------------------------------------------------
+
+    def beat(
+        self,
+        *,
+        events: int,
+        seconds: float,
+        verdicts: Mapping[str, int],
+        duplicates: int,
+        dead: int,
+    ) -> None:
+        """Count one commit."""
+        self.events.inc(events)
+        self.beat_events.observe(events)
+        self.commit_seconds.observe(seconds)
+        for label, count in verdicts.items():
+            self._verdicts.get(label, self._other_verdict).inc(count)
+        if duplicates:
+            self.duplicates.inc(duplicates)
+        if dead:
+            self.dead.inc(dead)
+
+    def outcomes(self, counts: Mapping[str, int]) -> None:
+        """Count settled deliveries by state, in lower case."""
+        for outcome, count in counts.items():
+            self._outcomes.inc(outcome, count)
+
+    def queued(self, events: int) -> None:
+        """Show how many events wait for the next beat."""
+        self.queue_events.set(events)
+
+    def rows(self, counts: Mapping[str, int]) -> None:
+        """Show the store's `counts()`: rows that wait for somebody."""
+        for state, gauge in self._held.items():
+            gauge.set(counts.get(f"outbox.{state}", 0))
+        self.uncertain.set(counts.get("outbox.uncertain", 0))
+        self.inbox_dead.set(counts.get("inbox.dead", 0))
+
+    # -- lines -------------------------------------------------------------------------------
+
+    def noticed(self, dialect: str, kind: str) -> None:
+        """Count an oddity; `rejected:REASON` counts the reason too."""
+        word, _, detail = kind.partition(":")
+        own = dialect if dialect in self._notices else OTHER
+        self._notices[own].inc(word)
+        if word == "rejected":
+            self._rejected[own].inc(detail)
+
+    def links(self, line: str, count: int) -> None:
+        """Show the open links of a line."""
+        if line not in self._lines:
+            if len(self._lines) >= MAX_LINES:
+                return
+            self._lines.add(line)
+        self._links.labels(line).set(count)
+
+    def connected(self, dialect: str) -> None:
+        """Count a link that opened."""
+        self._connects.inc(dialect)
+
+    def refused(self, status: int) -> None:
+        """Count an upgrade that was refused."""
+        self._refused.inc(str(status))
+
+    # -- the process -------------------------------------------------------------------------
+
+    def auth_failed(self) -> None:
+        """Count a wrong token."""
+        self.auth_failures.inc()
+
+    def lagged(self, seconds: float) -> None:
+        """Note how late the event loop was."""
+        if seconds > self._lag_max_s:
+            self._lag_max_s = seconds
+            self.loop_lag_max.set(seconds)
+        if seconds > STALL_S:
+            self.loop_stalls.inc()
+
+    def log_dropped(self, lines: int) -> None:
+        """Count log lines that were lost."""
+        self.log_drops.inc(lines)
+
+    def disk(self, free_bytes: int, *, is_low: bool) -> None:
+        """Show the space of the data folder."""
+        self.free_bytes.set(free_bytes)
+        self.disk_low.set(1 if is_low else 0)
+
+    def render(self) -> bytes:
+        """Return everything as Prometheus text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,250 @@
+"use strict";
+// The contact dialect as a plain visitor speaks it (contact 3–5). What comes from the other side
+// is only ever shown as text nodes.
+
+const RECONNECT_S = 5; // contact 7
+const PING_S = 25; // contact 7
+const MAX_SHOWN = 500;
+const TEXTS = {
+  zh: {
+    title: "和主人聊聊", input: "消息", send: "发送", keys: "Enter 发送，Shift + Enter 换行",
+    request: "请主人联系我", placeholder: "输入消息…", log: "对话", switchTo: "Switch to English",
+    hint: "你好！发一条消息试试，回答由规则给出；主人也能看到。",
+    connecting: "连接中", connected: "已连接", reconnecting: "重连中，{n} 秒后", failed: "没有可用的聊天线路",
+    waiting: "等待连接", sending: "发送中", received: "已送达", unclear: "不确定是否送达", again: "重发",
+    refused: "未送达", requested: "已转告主人", later: "请 {n} 秒后再试",
+    assistant: "自动回复", operator: "主人", system: "通知",
+    first: "先写下想说的话，再请主人联系你。",
+  },
+  en: {
+    title: "Talk to the owner", input: "Message", send: "Send", keys: "Enter sends, Shift + Enter starts a line",
+    request: "Ask the owner to reply", placeholder: "Write a message…", log: "Conversation", switchTo: "切换到中文",
+    hint: "Hello! Send a message to try it. Rules answer; the owner sees it too.",
+    connecting: "Connecting", connected: "Connected", reconnecting: "Reconnecting in {n} s", failed: "No chat line is configured",
+    waiting: "Waiting for the connection", sending: "Sending", received: "Delivered", unclear: "May not have arrived", again: "Send again",
+    refused: "Not delivered", requested: "The owner has been told", later: "try again in {n} s",
+    assistant: "Automatic answer", operator: "Owner", system: "Notice",
+    first: "Write what it is about first, then ask the owner to reply.",
+  },
+};
+
+const byId = (id) => document.getElementById(id);
+const log = byId("log"), input = byId("input"), stateLine = byId("state");
+let language = (navigator.language || "zh").toLowerCase().startsWith("zh") ? "zh" : "en";
+let socket = null, pingTimer = 0, countdown = 0, state = "connecting", secondsLeft = 0;
+let nextNumber = 0, address = "";
+const pending = []; // own messages without an acknowledgement, oldest first
+
+const say = (key, n) => TEXTS[language][key].replace("{n}", String(n));
+
+function translate() {
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  for (const part of document.querySelectorAll("[data-text]")) part.textContent = say(part.dataset.text);
+  log.setAttribute("aria-label", say("log"));
+  input.placeholder = say("placeholder");
+  const button = byId("language");
+  button.textContent = language === "zh" ? "EN" : "中";
+  button.lang = language === "zh" ? "en" : "zh-CN";
+  button.setAttribute("aria-label", say("switchTo"));
+  for (const meta of log.querySelectorAll("[data-mark]")) showMark(meta, meta.dataset.mark);
+  for (const meta of log.querySelectorAll("[data-sender]")) showSender(meta);
+  showState(state);
+}
+
+function showState(name) {
+  state = name;
+  stateLine.dataset.state = name;
+  byId("state-text").textContent = say(name, secondsLeft);
+  const closed = name === "failed";
+  byId("send").disabled = closed;
+  byId("request").disabled = closed;
+}
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function add(node) {
+  const near = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  log.append(node);
+  while (log.children.length > MAX_SHOWN) log.firstElementChild.remove();
+  if (near || node.classList.contains("mine")) log.scrollTop = log.scrollHeight;
+}
+
+function clock() {
+  return new Date().toLocaleTimeString(language === "zh" ? "zh-CN" : "en-GB", { hour: "2-digit", minute: "2-digit" });
+}
+
+function showMark(meta, mark) {
+  meta.dataset.mark = mark;
+  meta.classList.toggle("bad", mark === "refused" || mark === "unclear");
+  const tick = mark === "received" || mark === "requested" ? "✔ " : "";
+  meta.firstChild.textContent = `${meta.dataset.at} ${tick}${say(mark)}`;
+}
+
+function showSender(meta) {
+  meta.textContent = `${say(meta.dataset.sender)} ${meta.dataset.at}`;
+}
+
+function showMessage(side, text, show) {
+  const box = element("div", `message ${side}`);
+  const meta = element("span", "meta", " ");
+  meta.dataset.at = clock();
+  show(meta); // before it is added: its height counts for the scrolling
+  box.append(element("div", "bubble", text), meta);
+  add(box);
+  return { box, meta };
+}
+
+function note(text, isBad) {
+  add(element("p", isBad ? "note bad" : "note", text));
+}
+
+// -- what we say ---------------------------------------------------------------------------
+
+function compose(type, text) {
+  nextNumber += 1;
+  const { box, meta } = showMessage("mine", text, (made) => showMark(made, "waiting"));
+  if (type === "contact_request") box.classList.add("request");
+  const own = { type, text, meta, ident: `p-${Date.now().toString(36)}-${nextNumber}`, isSent: false };
+  pending.push(own);
+  transmit(own);
+}
+
+function transmit(own) {
+  if (!socket || socket.readyState !== WebSocket.OPEN || state !== "connected") return;
+  const frame = { type: own.type, message: own.text, timestamp: new Date().toISOString() };
+  if (own.type === "chat_message") frame.client_message_id = own.ident;
+  else frame.userAgent = navigator.userAgent || "unknown";
+  socket.send(JSON.stringify(frame));
+  own.isSent = true;
+  showMark(own.meta, "sending");
+}
+
+function settle(type, ident, mark) {
+  const found = pending.findIndex((own) => own.type === type && own.isSent && (!ident || own.ident === ident));
+  if (found < 0) return;
+  const [own] = pending.splice(found, 1);
+  showMark(own.meta, mark);
+}
+
+// -- what we hear --------------------------------------------------------------------------
+
+function hear(frame) {
+  switch (frame.type) {
+    case "connection_established":
+      showState("connected");
+      for (const own of pending.filter((one) => !one.isSent)) transmit(own);
+      break;
+    case "chat_message_received":
+      settle("chat_message", frame.client_message_id, "received");
+      break;
+    case "contact_request_received":
+      settle("contact_request", "", "requested");
+      break;
+    case "chat_message":
+      showMessage("theirs", String(frame.message ?? ""), (made) => {
+        made.dataset.sender = ["operator", "system"].includes(frame.sender) ? frame.sender : "assistant";
+        showSender(made);
+      });
+      break;
+    case "error":
+      settle("chat_message", frame.client_message_id, "refused");
+      note(String(frame.message ?? "") + (frame.retry_after ? ` (${say("later", Math.ceil(frame.retry_after))})` : ""), true);
+      break;
+    default: // pong, and types of a newer server
+  }
+}
+
+// -- the connection ------------------------------------------------------------------------
+
+function connect() {
+  clearInterval(countdown);
+  showState("connecting");
+  socket = new WebSocket(address);
+  const mine = socket;
+  mine.onmessage = (event) => {
+    let frame = null;
+    try { frame = JSON.parse(event.data); } catch { return; }
+    if (frame && typeof frame === "object") hear(frame);
+  };
+  mine.onclose = () => { if (mine === socket) lost(); };
+  clearInterval(pingTimer);
+  pingTimer = setInterval(() => {
+    if (mine.readyState === WebSocket.OPEN) mine.send('{"type":"ping"}');
+  }, PING_S * 1000);
+}
+
+function lost() {
+  clearInterval(pingTimer);
+  // A plain visitor has no session to resume: nobody can know whether these arrived.
+  for (let index = pending.length - 1; index >= 0; index -= 1) {
+    if (pending[index].isSent) offerAgain(pending.splice(index, 1)[0]);
+  }
+  secondsLeft = RECONNECT_S;
+  showState("reconnecting");
+  clearInterval(countdown);
+  countdown = setInterval(() => {
+    secondsLeft -= 1;
+    if (secondsLeft <= 0) connect();
+    else showState("reconnecting");
+  }, 1000);
+}
+
+function offerAgain(own) {
+  showMark(own.meta, "unclear");
+  const button = element("button", "link", say("again"));
+  button.type = "button";
+  button.dataset.text = "again";
+  button.addEventListener("click", () => { button.remove(); compose(own.type, own.text); input.focus(); });
+  own.meta.append(" ", button);
+}
+
+// -- the page ------------------------------------------------------------------------------
+
+function submit(type) {
+  const text = input.value.trim();
+  if (!text) {
+    if (type === "contact_request") note(say("first"), false);
+    input.focus();
+    return;
+  }
+  input.value = "";
+  grow();
+  compose(type, text);
+  input.focus();
+}
+
+function grow() {
+  input.style.height = "auto";
+  input.style.height = `${Math.min(input.scrollHeight + 2, 160)}px`;
+}
+
+input.addEventListener("input", grow);
+input.addEventListener("keydown", (event) => {
+  // Enter also ends the choice of an input method: that one must not send (ux 19.3).
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  submit("chat_message");
+});
+byId("composer").addEventListener("submit", (event) => { event.preventDefault(); submit("chat_message"); });
+byId("request").addEventListener("click", () => submit("contact_request"));
+byId("language").addEventListener("click", () => { language = language === "zh" ? "en" : "zh"; translate(); });
+
+async function start() {
+  translate();
+  let path = "";
+  try {
+    const answer = await fetch(document.body.dataset.settings, { cache: "no-store" });
+    path = answer.ok ? (await answer.json()).path : "";
+  } catch { path = "/contact"; }
+  if (!path) { showState("failed"); return; }
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  address = path.startsWith("/") ? `${scheme}//${location.host}${path}` : path;
+  connect();
+}
+
+start();

@@ -1,0 +1,92 @@
+"""Lines: how they are, and steering them until the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import Response
+
+from trunkline.lines.contract import LineStatus
+from trunkline.web.live import Shown, Viewer
+from trunkline.web.problem import Problem, Said
+from trunkline.web.schemas import LineOut, LinesOut, ModeIn, format_time, to_line
+from trunkline.web.services import Services, Using
+
+from .table import GET, POST, Route
+
+
+def find_line(services: Services, name: str) -> LineStatus:
+    """Return a line's status.
+
+    Raises:
+        Problem: `no-such-line`, naming those that exist.
+    """
+    status = services.fleet.status(name)
+    if status is None:
+        known = ", ".join(line.name for line in services.fleet.statuses()) or "–"
+        said = Said(f"{name[:64]} 不存在；现有：{known}", f"{name[:64]} is none of: {known}")
+        raise Problem("no-such-line", said)
+    return status
+
+
+async def list_lines(services: Using) -> LinesOut:
+    """List all lines in file order."""
+    return LinesOut(lines=[to_line(status) for status in services.fleet.statuses()])
+
+
+async def show_line(services: Using, name: str) -> LineOut:
+    """Show one line."""
+    return to_line(find_line(services, name))
+
+
+async def pause_line(services: Using, name: str) -> LineOut:
+    """Stay connected and store, but send nothing."""
+    return _steer(services, name, services.fleet.pause)
+
+
+async def resume_line(services: Using, name: str) -> LineOut:
+    """End a pause; what waits leaves."""
+    return _steer(services, name, services.fleet.resume)
+
+
+async def reconnect_line(services: Using, name: str) -> LineOut:
+    """Dial now, also from FAILED; a listening line closes its links."""
+    return _steer(services, name, services.fleet.reconnect)
+
+
+async def set_mode(services: Using, name: str, wanted: ModeIn) -> LineOut:
+    """Set the mode until the next start."""
+    return _steer(services, name, lambda line: services.fleet.set_mode(line, wanted.mode))
+
+
+async def stream_frames(services: Using, name: str) -> Response:
+    """Stream the line's frames as short texts: `<` in, `>` out; no bodies of secrets."""
+    find_line(services, name)
+
+    def watch(viewer: Viewer) -> Callable[[], None]:
+        def sink(direction: str, seat: str, frame: str) -> None:
+            at = format_time(services.clock.now_ms())
+            shown = {"at": at, "direction": direction, "seat": seat, "text": frame}
+            viewer.push(Shown("frame", shown))
+
+        return services.fleet.watch_frames(name, sink)
+
+    return services.live.open(watch)
+
+
+def _steer(services: Services, name: str, act: Callable[[str], None]) -> LineOut:
+    find_line(services, name)
+    act(name)
+    return to_line(find_line(services, name))
+
+
+ROUTES: Final = (
+    Route(GET, "/api/v1/lines", list_lines),
+    Route(GET, "/api/v1/lines/{name}", show_line),
+    Route(POST, "/api/v1/lines/{name}/pause", pause_line),
+    Route(POST, "/api/v1/lines/{name}/resume", resume_line),
+    Route(POST, "/api/v1/lines/{name}/reconnect", reconnect_line),
+    Route(POST, "/api/v1/lines/{name}/mode", set_mode),
+    Route(GET, "/api/v1/lines/{name}/frames", stream_frames),
+)

@@ -1,0 +1,270 @@
+"""`check`, `init`, `try`, `migrate`: real files, no server."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+
+import pytest
+
+from trunkline.cli.main import run
+from trunkline.clock import SystemClock
+from trunkline.store.sqlite import SqliteStore
+
+RULES = """
+[[rules]]
+name = "price"
+keywords = ["多少钱"]
+reply = "{send_user_name} 到手价 {item_id}"
+[[rules]]
+name = "human"
+lines = ["core"]
+keywords = ["转人工"]
+then = "person"
+"""
+CORE = '[lines.core]\ndialect = "maim"\nbind = "127.0.0.1:8090"\n'
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    return tmp_path
+
+
+@pytest.fixture
+def write(here):
+    def write(text, name="trunkline.toml"):
+        (here / name).write_text(text, "utf-8")
+        (here / name).chmod(0o600)
+
+    return write
+
+
+def call(capsys, *args):
+    code = run(list(args))
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    return code, shown.out, shown.err
+
+
+# -- check -----------------------------------------------------------------------------------
+
+
+def test_check_of_nothing(capsys):
+    code, out, err = call(capsys, "check")
+    assert (code, out) == (2, "")
+    assert "there is no trunkline.toml here" in err
+    assert "trunkline init" in err
+
+
+def test_check_of_a_good_file(write, capsys):
+    write(CORE + RULES)
+    code, out, err = call(capsys, "check")
+    assert (code, err) == (0, "")
+    assert "core  maim     core  listen  127.0.0.1:8090/ws  open, no token" in out
+    assert "lines 1, rules 2, default replies 0" in out
+
+
+def test_check_shows_warnings_and_is_good(write, capsys):
+    write(CORE + 'token = "short"\n')
+    code, out, _ = call(capsys, "check")
+    assert code == 0
+    assert "! trunkline.toml:4 [lines.core] token: has less than 128 bits" in out
+
+
+def test_check_lists_all_problems(write, capsys):
+    write("[server]\nprot = 1\n[plugins]\n")
+    code, out, err = call(capsys, "check")
+    assert (code, out) == (2, "")
+    assert 'did you mean "port"?' in err
+    assert "[plugins]: not built yet" in err
+
+
+def test_check_of_an_unsafe_file(write, capsys):
+    write('[server]\nhost = "0.0.0.0"\n' + CORE.replace("127.0.0.1", "0.0.0.0"))
+    code, out, err = call(capsys, "check")
+    assert (code, out) == (78, "")
+    assert "[lines.core] token: none is set" in err
+    assert "[server] tls_cert" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "key"),
+    [
+        (CORE, 0, "lines"),
+        ("[plugins]\n", 2, "problems"),
+        ('[server]\nhost = "0.0.0.0"\n', 78, "missing"),
+    ],
+)
+def test_check_as_json(write, capsys, text, code, key):
+    write(text)
+    got, out, err = call(capsys, "check", "--json")
+    report = json.loads(out)
+    assert (got, err) == (code, "")
+    assert report["is_good"] is (code == 0)
+    assert report[key]
+
+
+def test_check_in_chinese(write, capsys, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    write("[server]\nprot = 1\n")
+    code, _, err = call(capsys, "check")
+    assert code == 2
+    assert "未知的键；是不是 port？" in err
+    assert "下一步" in err
+
+
+def test_check_of_a_named_file(write, capsys):
+    write(CORE, "other.toml")
+    assert call(capsys, "check", "-c", "other.toml")[0] == 0
+    code, _, err = call(capsys, "check", "-c", "absent.toml")
+    assert code == 2
+    assert "cannot read absent.toml" in err
+
+
+# -- init ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("template", ["blog", "maim"])
+def test_what_init_writes_is_good_and_private(capsys, here, template):
+    code, out, _ = call(capsys, "init", "my", "--template", template)
+    assert code == 0
+    assert "cd my && trunkline serve" in out
+    for path in (here / "my").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+    code, out, err = call(capsys, "check", "-c", "my/trunkline.toml")
+    assert (code, err) == (0, "")
+    assert "!" not in out
+
+
+def test_init_never_overwrites_and_writes_nothing_then(capsys, here):
+    (here / "mai.token").write_text("mine")
+    code, _, err = call(capsys, "init", "--template", "maim")
+    assert code == 1
+    assert "mai.token exists; nothing was changed" in err
+    assert [path.name for path in here.iterdir()] == ["mai.token"]
+    assert (here / "mai.token").read_text() == "mine"
+
+
+@pytest.mark.parametrize("template", ["shop", "qq", "job", "guides"])
+def test_templates_of_later_issues_are_refused(capsys, here, template):
+    code, _, err = call(capsys, "init", "--template", template)
+    assert code == 2
+    assert f"the template {template} is not built yet" in err
+    assert "there are: blog, maim" in err
+    assert list(here.iterdir()) == []
+
+
+def test_an_unknown_template(capsys):
+    code, _, err = call(capsys, "init", "--template", "blgo")
+    assert code == 2
+    assert "there are: blog, maim" in err
+
+
+# -- try -------------------------------------------------------------------------------------
+
+
+def test_try_shows_the_answer_and_why(write, capsys):
+    write(CORE + RULES)
+    code, out, _ = call(capsys, "try", "这个多少钱", "--item", "77")
+    assert code == 0
+    assert out.splitlines()[0] == "  → rule price: visitor 到手价 77"
+    assert "多少钱" in out.split("\n", 1)[1]
+
+
+def test_try_without_an_answer(write, capsys):
+    write(CORE + RULES)
+    code, out, _ = call(capsys, "try", "你好")
+    assert code == 0
+    assert out.splitlines()[0] == "  – no answer (pass)"
+
+
+def test_a_rule_that_decided_is_no_near_miss(write, capsys):
+    write(CORE + RULES)
+    _, out, _ = call(capsys, "try", "转人工")
+    assert out.splitlines()[0] == "  – no answer (person)"
+    assert "nearest human" not in out
+
+
+def test_try_on_a_line(write, capsys):
+    write(CORE + '[lines.blog]\ndialect = "contact"\nmode = "draft"\n' + RULES)
+    _, out, _ = call(capsys, "try", "多少钱", "--line", "blog")
+    assert out.startswith("  → rule price [draft]: ")
+    _, out, _ = call(capsys, "try", "转人工", "--line", "blog")
+    assert "offline notice" in out  # the rule is for another line; visitors always get an answer
+    code, _, err = call(capsys, "try", "x", "--line", "blgo")
+    assert code == 2
+    assert "no line 'blgo'" in err
+
+
+def test_try_as_json(write, capsys):
+    write(CORE + RULES)
+    code, out, _ = call(capsys, "try", "多少钱", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["verdict"] == "reply"
+    assert report["replies"][0]["name"] == "price"
+    assert report["trace"][-1]["stage"] == "rules"
+
+
+def test_try_takes_odd_text(write, capsys):
+    write(CORE + RULES)
+    assert call(capsys, "try", "\udcff多少钱")[0] == 0
+
+
+# -- migrate ---------------------------------------------------------------------------------
+
+
+def test_migrate_without_data(write, capsys, here):
+    write(CORE)
+    code, out, _ = call(capsys, "migrate")
+    assert code == 0
+    assert "nothing to migrate" in out
+    assert [path.name for path in here.iterdir()] == ["trunkline.toml"]
+
+
+@pytest.fixture
+def data(here, write):
+    """Make a data file as a first start does, and give a way to open it."""
+    write(CORE)
+
+    def make():
+        return SqliteStore(here, clock=SystemClock())
+
+    async def touch():
+        store = make()
+        await store.open()
+        await store.close()
+
+    asyncio.run(touch())
+    return make
+
+
+def test_migrate_brings_data_up_to_date(data, capsys, here):
+    code, out, _ = call(capsys, "migrate")
+    assert code == 0
+    assert f"{here / 'trunkline.db'} is up to date" in out
+
+
+def test_migrate_never_touches_data_in_use(data, capsys):
+    async def hold():
+        store = data()
+        await store.open()
+        try:
+            return await asyncio.to_thread(call, capsys, "migrate")
+        finally:
+            await store.close()
+
+    code, _, err = asyncio.run(hold())
+    assert code == 73
+    assert "is in use by" in err
+
+
+def test_data_of_a_newer_version_is_refused(data, capsys, here):
+    with contextlib.closing(sqlite3.connect(here / "trunkline.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+    code, _, err = call(capsys, "migrate")
+    assert code == 1
+    assert "newer" in err

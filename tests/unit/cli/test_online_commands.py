@@ -1,0 +1,265 @@
+"""Every command against the real application on a real socket."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import web_rows as rows
+from trunkline.cli.main import run
+from trunkline.cli.output import ExitCode
+from trunkline.errors import StoreFull
+from trunkline.ids import format_id
+from trunkline.lines.contract import LineState
+from trunkline.model.address import Address
+from trunkline.model.segment import Image, Text
+from web_stand import OneFleet, line_status
+from web_world import World, serving
+
+ASKED, REQUESTED, BROKEN = (format_id("m", n) for n in (rows.ASKED, rows.REQUESTED, rows.BROKEN))
+DRAFT, LOST, REFUSED = (format_id("d", n) for n in (rows.DRAFT, rows.LOST, rows.REFUSED))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server for commands that only read."""
+    with serving(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A server for one test."""
+    with serving(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "TRUNKLINE_URL", "TRUNKLINE_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "en_US.UTF-8")
+
+
+def cli(world: World, *words: str) -> int:
+    return run([*words, "-c", str(world.config)])
+
+
+# -- lines ----------------------------------------------------------------------------------
+
+
+def test_lines_is_a_table(shared: World, capsys: pytest.CaptureFixture[str]) -> None:
+    shared.fleet.lines = [
+        line_status("blog", last_ms=0),
+        line_status(
+            "mai", dialect="maim", link="dial", state=LineState.RECONNECTING, links=0,
+            overlays=("needs-you",), error="closed\x1b[2J 1008", retry_in_s=8.2, mode="draft",
+        ),
+    ]  # fmt: skip
+    assert cli(shared, "lines") == 0
+    head, blog, mai, note = capsys.readouterr().out.splitlines()
+    assert head.split() == ["LINE", "DIALECT", "LINK", "STATE", "MODE", "IN/OUT", "LAST"]
+    assert blog.split() == [
+        "blog",
+        "contact",
+        "listen",
+        "●",
+        "connected",
+        "·",
+        "1",
+        "links",
+        "·",
+        "open",
+        "auto",
+        "3/2",
+        "–",
+    ]
+    assert "◑ reconnecting · again in 8 s · ! needs you · closed\\x1b[2J 1008" in mai
+    assert "mai" in note
+    shared.fleet.lines = OneFleet().lines
+
+
+def test_lines_json_is_what_the_api_says(shared: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(shared, "lines", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["lines"][0]["name"] == "blog"
+    assert cli(shared, "lines", "show", "blog", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "blog"
+
+
+def test_the_language_is_that_of_the_terminal(
+    shared: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    assert cli(shared, "lines") == 0
+    assert "线路" in capsys.readouterr().out
+    assert cli(shared, "lines", "show", "none") == ExitCode.USAGE
+    assert "没有这条线路" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "reconnect"])
+def test_a_line_is_steered(shared: World, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(shared, "lines", verb, "blog") == 0
+    assert shared.fleet.done[-1] == (verb, "blog")
+    assert capsys.readouterr().out.startswith("blog")
+
+
+def test_a_mode_is_set(shared: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(shared, "lines", "mode", "blog", "off") == 0
+    assert shared.fleet.done[-1] == ("mode", "blog", "off")
+    assert cli(shared, "lines", "mode", "blog", "loud") == ExitCode.USAGE
+    assert "mode" in capsys.readouterr().err
+
+
+# -- reaching the server --------------------------------------------------------------------
+
+
+def test_a_wrong_token_is_exit_4(
+    shared: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_TOKEN", "wrong")
+    assert cli(shared, "lines") == ExitCode.NOT_ALLOWED
+    assert "token" in capsys.readouterr().err
+
+
+def test_a_stopped_server_is_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(tmp_path) as world:
+        pass
+    for words in (
+        ["lines"],
+        ["why", ASKED],
+        ["outbox"],
+        ["inbox"],
+        ["tail"],
+        ["send", "a/b:c", "x"],
+    ):
+        assert cli(world, *words) == ExitCode.UNREACHABLE
+        assert "trunkline serve" in capsys.readouterr().err
+
+
+def test_another_server_is_named_by_url(
+    shared: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUNKLINE_TOKEN", (shared.folder / "api.token").read_text().strip())
+    assert run(["lines", "--url", shared.url]) == 0
+
+
+# -- why, outbox, inbox ---------------------------------------------------------------------
+
+
+def test_why_tells_words_way_and_answer(shared: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(shared, "why", ASKED) == 0
+    out = capsys.readouterr().out
+    assert "Ana · blog" in out
+    assert "price" in out
+    assert "words of confirmed" in out
+    assert "\x1b" not in out
+    assert cli(shared, "why", ASKED, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["steps"][0]["stage"] == "rules"
+    assert cli(shared, "why", "m-0") == ExitCode.USAGE
+
+
+def test_outbox_lists_what_is_not_done(shared: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(shared, "outbox") == 0
+    out = capsys.readouterr().out
+    assert DRAFT in out
+    assert "restart 1" in out
+    assert "confirmed" not in out
+    assert cli(shared, "outbox", "list", "--state", "refused", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["deliveries"]
+    assert [delivery["id"] for delivery in found] == [REFUSED]
+    assert cli(shared, "outbox", "show", REFUSED) == 0
+    assert "no such user" in capsys.readouterr().out
+
+
+def test_outbox_decides(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(world, "outbox", "approve", DRAFT) == 0
+    assert capsys.readouterr().out.split() == [DRAFT, "queued"]
+    assert cli(world, "outbox", "approve", DRAFT) == ExitCode.PROBLEM
+    assert cli(world, "outbox", "discard", REFUSED, LOST) == 0
+    assert cli(world, "outbox", "requeue", "--group", "restart 1") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "restart 1  1"
+    assert cli(world, "outbox", "requeue") == ExitCode.USAGE
+
+
+def test_inbox_lists_requests_and_decides(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(world, "inbox") == 0
+    out = capsys.readouterr().out
+    assert "[contact] call me" in out
+    assert "\x1b" not in out
+    assert cli(world, "inbox", "list", "--kind", "request", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["messages"][0]["id"] == REQUESTED
+    assert cli(world, "inbox", "show", ASKED) == 0
+    assert "words of confirmed" in capsys.readouterr().out
+    assert cli(world, "inbox", "requeue", BROKEN) == 0
+    assert cli(world, "inbox", "discard", REQUESTED) == 0
+    assert cli(world, "inbox", "discard", ASKED) == ExitCode.PROBLEM
+
+
+# -- send -----------------------------------------------------------------------------------
+
+
+def test_send_queues_once_and_names_the_delivery(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(world, "send", "blog/visitor:v-1", "hi") == 0
+    assert capsys.readouterr().out.split() == ["d-10", "queued"]
+    ((address, segments, key),) = world.desk.sent
+    assert (address, segments) == (Address("blog", "visitor", "v-1"), (Text("hi"),))
+    assert len(key) == 36
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        (rows.ANSWERED, ExitCode.GOOD),
+        (rows.REFUSED, ExitCode.REFUSED),
+        (rows.DRAFT, ExitCode.WAITS_FOR_PERSON),
+        (rows.LOST, ExitCode.WAITS_FOR_PERSON),
+        (rows.EXPIRED, ExitCode.PROBLEM),
+        (rows.QUEUED, ExitCode.PROBLEM),
+    ],
+)
+def test_send_and_wait_ends_as_the_delivery_does(
+    shared: World, capsys: pytest.CaptureFixture[str], row: int, code: ExitCode
+) -> None:
+    shared.desk.outcome = row
+    assert cli(shared, "send", "blog/visitor:v-1", "hi", "--wait", "0.05") == code
+    assert capsys.readouterr().out.startswith(format_id("d", row))
+    assert cli(shared, "send", "blog/visitor:v-1", "hi", "--wait", "0.05", "--json") == code
+    assert json.loads(capsys.readouterr().out)["id"] == format_id("d", row)
+
+
+def test_send_takes_a_picture(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "a.png"
+    data = base64.b64decode("iVBORw0KGgo=") + bytes(range(256)) * 100
+    picture.write_bytes(data)
+    assert cli(world, "send", "blog/visitor:v-1", "look", "--image", str(picture)) == 0
+    assert world.desk.sent[0][1] == (Text("look"), Image(data=data, name="a.png"))
+    picture.write_bytes(b"x" * 800_000)
+    assert cli(world, "send", "blog/visitor:v-1", "", "--image", str(picture)) == ExitCode.USAGE
+    assert cli(world, "send", "b/c:d", "", "--image", str(tmp_path / "no")) == ExitCode.USAGE
+    picture.write_bytes(b"x" * 750_000)
+    assert cli(world, "send", "blog/visitor:v-1", "", "--image", str(picture)) == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "target", "code"),
+    [
+        (32, "blog", ExitCode.USAGE),
+        (LookupError("no line"), "nix/visitor:1", ExitCode.USAGE),
+        (StoreFull(), "blog/visitor:1", ExitCode.PROBLEM),
+    ],
+)
+def test_send_that_is_not_taken(
+    world: World, capsys: pytest.CaptureFixture[str], outcome: object, target: str, code: ExitCode
+) -> None:
+    world.desk.outcome = outcome  # type: ignore[assignment]
+    assert cli(world, "send", target, "hi") == code
+    assert capsys.readouterr().err.startswith("trunkline: ")

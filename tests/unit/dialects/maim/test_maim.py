@@ -1,0 +1,87 @@
+"""The dialect value: who is let in, which session is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from maim_lines import opening, options
+from trunkline.dialects.contract import Admit, Head, Refuse
+from trunkline.dialects.maim import MAIM
+from trunkline.dialects.maim.bot import CoreSession, DeniedSession
+from trunkline.dialects.maim.platform import AdapterSession
+from trunkline.model.address import Chat
+from trunkline.model.capability import Traits
+
+TOKENS = ("T0-old", "caf\xe9")
+
+
+def kind(headers: dict[str, str] | None = None, query: dict[str, str] | None = None) -> str:
+    admitted = MAIM.admit(options(token=TOKENS), Head("/ws", query or {}, headers or {}))
+    assert isinstance(admitted, Admit)
+    return admitted.kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"authorization": "T0-old"}, {}),
+        ({"authorization": "Bearer T0-old"}, {}),
+        ({"authorization": "bearer  T0-old"}, {}),
+        ({"authorization": "caf\xe9".encode().decode("latin-1")}, {}),
+        ({}, {"token": "T0-old"}),
+        ({}, {"token": "caf\xe9"}),
+        ({}, {"token": "T0-old", "platform": "x"}),
+        ({"authorization": "T0-old"}, {"token": "bad"}),
+    ],
+)
+def test_who_is_let_in(headers: dict[str, str], query: dict[str, str]) -> None:
+    assert kind(headers, query) == "core"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({}, {}),
+        ({"authorization": ""}, {}),
+        ({"authorization": "Bearer "}, {}),
+        ({"authorization": "Bearer"}, {}),
+        ({"authorization": "T0-ol"}, {}),
+        ({"authorization": "T0-old2"}, {}),
+        ({"authorization": "bad"}, {"token": "T0-old"}),  # headers win
+        ({"authorization": ""}, {"token": "T0-old"}),
+        ({"authorization": "\udcff"}, {}),
+        ({}, {"token": ""}),
+    ],
+)
+def test_who_is_denied(headers: dict[str, str], query: dict[str, str]) -> None:
+    assert kind(headers, query) == "denied"
+
+
+def test_without_tokens_everybody_is_let_in() -> None:
+    admitted = MAIM.admit(options(), Head("/ws", {}, {"authorization": "whatever"}))
+    assert admitted == Admit("core", 64 << 20)
+
+
+def test_a_platform_must_be_storable() -> None:
+    assert isinstance(MAIM.admit(options(), Head("/ws", {"platform": "p" * 512})), Admit)
+    refused = MAIM.admit(options(), Head("/ws", {"platform": "p" * 513}))
+    assert isinstance(refused, Refuse)
+    assert refused.status == 400
+
+
+def test_sessions() -> None:
+    line = options()
+    assert isinstance(MAIM.open(line, opening("core")), CoreSession)
+    assert isinstance(MAIM.open(line, opening("core", kind="denied")), DeniedSession)
+    assert isinstance(MAIM.open(line, opening("adapter", kind="")), AdapterSession)
+
+
+def test_the_dialect() -> None:
+    assert (MAIM.name, MAIM.roles, MAIM.listens, MAIM.dials) == (
+        "maim", ("core", "adapter"), ("core",), ("adapter",),
+    )  # fmt: skip
+    assert MAIM.paths(options(aliases=("/maim",))) == ("/ws", "/maim")
+    assert MAIM.seat_of(Chat("qq", "group", "1")) == "qq"
+    assert set(MAIM.traits) == set(MAIM.roles)
+    assert set(MAIM.traits.values()) == {Traits()}  # reliability 1: none of them
+    assert all(traits.has_reply_expiry for traits in MAIM.traits.values())

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from asgi import call
+from trunkline.lines.contract import LineState
+from trunkline.web.app import make_app
+from web_stand import TOKEN, OneFleet, line_status, make_services
+
+PATH = "/api/v1/lines"
+
+
+async def test_lines_are_shown_in_file_order() -> None:
+    parked = line_status(
+        "mai", link="dial", state=LineState.FAILED, overlays=("needs-you",), error="wrong token",
+        retry_in_s=4.5, last_ms=0, seats=(),
+    )  # fmt: skip
+    app = make_app(make_services(fleet=OneFleet(line_status("blog"), parked)))
+    answer = await call(app, "GET", PATH, token=TOKEN)
+    blog, mai = answer.json()["lines"]
+    assert (blog["name"], blog["state"], blog["last"]) == (
+        "blog",
+        "CONNECTED",
+        "2026-01-01T00:00:00.000Z",
+    )
+    since = "2026-01-01T00:00:00.000Z"
+    assert blog["seats"] == [
+        {"key": "v-1", "account": "", "peer": "127.0.0.1", "since": since, "last": None}
+    ]
+    assert (mai["state"], mai["overlays"], mai["error"]) == ("FAILED", ["needs-you"], "wrong token")
+    assert (mai["last"], mai["retry_in_s"]) == (None, 4.5)
+    one = await call(app, "GET", f"{PATH}/mai", token=TOKEN)
+    assert one.json() == mai
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "reconnect"])
+async def test_a_line_is_steered(verb: str) -> None:
+    fleet = OneFleet()
+    app = make_app(make_services(fleet=fleet))
+    answer = await call(app, "POST", f"{PATH}/blog/{verb}", token=TOKEN)
+    assert (answer.status, answer.json()["name"]) == (200, "blog")
+    assert fleet.done == [(verb, "blog")]
+    assert (await call(app, "POST", f"{PATH}/none/{verb}", token=TOKEN)).status == 404
+    assert len(fleet.done) == 1
+
+
+async def test_a_lines_mode_is_one_of_three() -> None:
+    fleet = OneFleet()
+    app = make_app(make_services(fleet=fleet))
+    answer = await call(app, "POST", f"{PATH}/blog/mode", token=TOKEN, json={"mode": "draft"})
+    assert answer.status == 200
+    for wrong in ({"mode": "loud"}, {}, {"mode": "off", "x": 1}, []):
+        answer = await call(app, "POST", f"{PATH}/blog/mode", token=TOKEN, json=wrong)
+        assert answer.status == 422
+    assert fleet.done == [("mode", "blog", "draft")]
+
+
+async def test_a_line_that_is_not_there_names_those_that_are() -> None:
+    answer = await call(make_app(make_services()), "GET", f"{PATH}/blgo", token=TOKEN)
+    assert (answer.status, answer.json()["code"]) == (404, "no-such-line")
+    assert "blog" in answer.json()["detail"]
