@@ -30,7 +30,7 @@ QUEUED = DeliveryId(START + 112)
 REFUSED = DeliveryId(START + 128)
 EXPIRED = DeliveryId(START + 144)
 ANA = Person("ana", "Ana")
-TRACE = encode_trace((Step("rules", "reply", ("price", "价格")),))
+TRACE = encode_trace((Step("rules", "reply", ("rule", "price", "matched", "价格")),))
 
 
 def _inbox(

@@ -65,15 +65,20 @@ class World:
         """Run something in the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
 
-    def emit(self, seen: Seen) -> None:
-        """Show something to all who watch; there must be somebody."""
+    def emit(self, *seen: Seen) -> None:
+        """Show something to all who watch, at once; there must be somebody."""
 
         async def show() -> None:
             assert self.desk.sinks
             for sink in self.desk.sinks:
-                sink(seen)
+                for one in seen:
+                    sink(one)
 
         self.do(show())
+
+    def end_streams(self) -> None:
+        """End every stream, as a stop does."""
+        self._loop.call_soon_threadsafe(self.services.live.close_all)
 
     def _end(self) -> None:
         assert self._server is not None

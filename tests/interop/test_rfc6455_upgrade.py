@@ -1,4 +1,4 @@
-"""What is refused before the upgrade, over a real socket: status, one sentence, connection closed."""
+"""What is refused before the upgrade, over a real socket: a status, a sentence, and the end."""
 
 import pytest
 

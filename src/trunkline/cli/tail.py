@@ -78,12 +78,12 @@ def follow(
     Raises:
         CommandFailed: it was never there (3), or it says no.
     """
-    was_reached = False
+    was_reached = is_told = False
     while True:
         try:
             with connect() as client:
                 for event in source.read(client):
-                    was_reached = True
+                    was_reached, is_told = True, False
                     if event is not None:
                         show(event)
                         sys.stdout.flush()
@@ -94,7 +94,9 @@ def follow(
             # While it restarts, its lock file may name no address.
             if not was_reached or failure.code != ExitCode.UNREACHABLE:
                 raise
-        warn(text("— 连接中断，等待服务 —", "— the server went away, waiting —"))
+        if not is_told:
+            warn(text("— 连接中断，等待服务 —", "— the server went away, waiting —"))
+            is_told = True
         pause(RETRY_S)
 
 
@@ -188,6 +190,7 @@ class Printer:
 
     def __init__(self, line: str) -> None:
         self._has_names = not line
+        self._leaving: OrderedDict[str, None] = OrderedDict()
 
     def __call__(self, seen: dict[str, Any]) -> None:
         """Print it, unless it is a passing thing like typing."""
@@ -197,10 +200,16 @@ class Printer:
         at = local_time(seen["at"])
         name = f"{seen['line']:<10} " if self._has_names and seen["line"] else ""
         if what == "delivery":
+            if seen["detail"] == "sent" and self._leaving.pop(seen["id"], False) is None:
+                return  # its line said so
             say(f"{at}   {name}{seen['id']} {word(DELIVERY_STATES, seen['detail'])}")
             return
         who = clean(seen["sender"] or seen["address"], 24)
         if what == "answer":
+            if seen["detail"] == "sending":
+                self._leaving[seen["id"]] = None
+                if len(self._leaving) > MAX_REMEMBERED:
+                    self._leaving.popitem(last=False)
             fate = f"◆ {who} · {word(DELIVERY_STATES, seen['detail'])}"
             say(f"{at} → {name}{clean(seen['address'], 48)}  {clean(seen['text'])}  {fate}")
             return

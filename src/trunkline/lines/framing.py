@@ -32,7 +32,7 @@ def encode_header(first: int, size_bytes: int) -> bytes:
     if size_bytes < _SHORT:
         return bytes((first, size_bytes))
     if size_bytes < _MEDIUM:
-        return bytes((first, 126)) + size_bytes.to_bytes(2, "big")
+        return (first << 24 | 126 << 16 | size_bytes).to_bytes(4, "big")
     return bytes((first, 127)) + size_bytes.to_bytes(8, "big")
 
 

@@ -19,6 +19,7 @@ from trunkline.errors import LinkError, LinkLost
 
 from . import framing
 from .contract import LinkLimits, LinkUser
+from .framing import encode_header
 from .pieces import Assembly, Kept
 from .reader import Drain, Outlet, forget, make_reader, no_buffer
 from .sweep import LARGE_BYTES, Commons
@@ -61,8 +62,8 @@ _NOBODY: Final = _Nobody()
 class WebSocketLink(WSListener, asyncio.BufferedProtocol):
     """The production `Link`, both roles.
 
-    `open_on` starts it. It has more attributes than other classes: one object a link is what keeps
-    an idle connection small and a message cheap.
+    `open_on` starts it. The class is larger than others and its file too: one object a link is what
+    keeps an idle connection small and a message cheap.
 
     Args:
         info: of the upgrade.
@@ -405,14 +406,15 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         """Queue one message in the link's opcode; it leaves at `flush`. No-op when closed."""
         if self._state != _OPEN:
             return
-        size = len(data)
         if self._masker is not None:
             self._masker.send(self._kind, data)  # comes back by `collect`
-        elif size < _SHORT:
-            self._queue(self._short[size] + data)
         else:
-            self._queue(framing.encode_header(self._opcode, size))
-            self._queue(data)
+            size = len(data)
+            head = self._short[size] if size < _SHORT else encode_header(self._opcode, size)
+            # Copied once more when several are joined; two entries a message cost more than that.
+            frame = head + data
+            self._out.append(frame)
+            self._out_bytes += len(frame)
         if self._out_bytes > self._limits.high_water_bytes:
             self.flush()
 

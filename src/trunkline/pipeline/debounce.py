@@ -17,9 +17,8 @@ def due_ms(since_ms: int, last_ms: int, debounce_s: float, cap_s: float | None =
         debounce_s: the pause, 0 … 60.
         cap_s: the longest wait; None = ten times the pause, at most 60 s.
     """
-    if cap_s is None:
-        cap_s = min(CAP_FACTOR * debounce_s, MAX_CAP_S)
-    return min(last_ms + round(debounce_s * 1000), since_ms + round(cap_s * 1000))
+    longest_ms = cap_ms(debounce_s) if cap_s is None else round(cap_s * 1000)
+    return min(last_ms + round(debounce_s * 1000), since_ms + longest_ms)
 
 
 def cap_ms(debounce_s: float) -> int:

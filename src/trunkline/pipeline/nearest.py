@@ -53,7 +53,9 @@ def nearest(rulebook: Rulebook, turn: Turn, decided: str = "") -> tuple[NearMiss
     found: list[tuple[int, float, int, NearMiss]] = []
     slow = 0
     for spec in rulebook.spec.rules:
-        if (decided and shown_name(spec) == decided) or (spec.match == "regex" and slow > MAX_SLOW):
+        if (decided and shown_name(spec) == decided) or (
+            spec.match == "regex" and slow >= MAX_SLOW
+        ):
             continue
         try:
             miss, likeness = _miss(spec, turn, folded)

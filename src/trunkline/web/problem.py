@@ -205,6 +205,7 @@ def build_response(problem: Problem, accept_language: str) -> Response:
 
 def add_handlers(app: FastAPI) -> None:
     """Have everything that can go wrong answered by a problem document."""
+    # Coroutines although they wait for nothing: the framework gives plain functions a thread.
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -216,12 +217,12 @@ def _respond(request: Request, problem: Problem) -> Response:
     return build_response(problem, request.headers.get("accept-language", ""))
 
 
-def _on_problem(request: Request, error: Exception) -> Response:
+async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101  registered for this class only
     return _respond(request, error)
 
 
-def _on_http(request: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class only
     code = _BY_STATUS.get(error.status_code)
     if code is None:
@@ -229,7 +230,7 @@ def _on_http(request: Request, error: Exception) -> Response:
     return _respond(request, Problem(code, headers=error.headers))
 
 
-def _on_invalid(request: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class only
     problems = list(_describe(error.errors()))
     detail = "; ".join(f"{where}: {what}" if where else what for where, what in problems)
@@ -244,11 +245,11 @@ def _describe(errors: Iterable[Any]) -> Iterable[tuple[str, str]]:
         yield where[:100], str(error["msg"])[:200]
 
 
-def _on_store(request: Request, error: Exception) -> Response:
+async def _on_store(request: Request, error: Exception) -> Response:
     code = "store-full" if isinstance(error, StoreFull) else "store-unavailable"
     return _respond(request, Problem(code, headers={"Retry-After": "5"}))
 
 
-def _on_unexpected(request: Request, _error: Exception) -> Response:
+async def _on_unexpected(request: Request, _error: Exception) -> Response:
     # Runs outside every middleware, hence the headers here; the server logs the exception itself.
     return _respond(request, Problem("internal", headers=HEADERS))

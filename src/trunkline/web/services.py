@@ -70,8 +70,9 @@ class Services(msgspec.Struct, frozen=True):
     count_auth_failure: Callable[[], None] = _count_nothing
 
 
-def find_services(request: Request) -> Services:
+async def find_services(request: Request) -> Services:
     """Return the services of the application that serves this request."""
+    # A coroutine although it waits for nothing: the framework gives plain functions a thread.
     services: Services = request.app.state.services
     return services
 

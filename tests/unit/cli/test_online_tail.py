@@ -67,11 +67,21 @@ def store_message(world: World, ident: int) -> None:
     world.do(world.store.commit(Beat(conversations=conversations, inbox=[row], now_ms=rows.NOW_MS)))
 
 
+def ended(_wait_s: float) -> None:
+    raise AssertionError("the stream ended")
+
+
 def watch(
-    world: World, source: Any, screen: Screen, pause: Callable[[float], object] = print
+    world: World, source: Any, screen: Screen, pause: Callable[[float], object] = ended
 ) -> None:
-    with pytest.raises(Enough):
-        follow(lambda: Client(find_server(world.config, env={})), source, screen, pause)
+    # A row that never comes ends the streams, and with them the test.
+    guard = threading.Timer(20, world.end_streams)
+    guard.start()
+    try:
+        with pytest.raises(Enough):
+            follow(lambda: Client(find_server(world.config, env={})), source, screen, pause)
+    finally:
+        guard.cancel()
 
 
 def test_what_was_before_comes_first_in_the_order_it_happened(world: World) -> None:
@@ -87,9 +97,11 @@ def test_what_was_before_comes_first_in_the_order_it_happened(world: World) -> N
 
 
 def test_since_leaves_out_what_is_older(world: World) -> None:
-    screen = Screen(6)
+    screen = Screen(4)
     watch(world, Feed("blog", rows.REQUESTED), screen)
-    assert screen.rows[0]["id"] == format_id("m", rows.BROKEN)
+    idents = [row["id"] for row in screen.rows]
+    lost = [format_id("d", row) for row in (rows.DRAFT, rows.LOST, rows.LOST_TOO)]
+    assert idents == [format_id("m", rows.BROKEN), *lost]
 
 
 def test_live_things_follow_and_are_not_shown_twice(world: World) -> None:
@@ -107,12 +119,28 @@ def test_live_things_follow_and_are_not_shown_twice(world: World) -> None:
     assert screen.rows[11]["detail"] == "confirmed"
 
 
-def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+def test_what_a_slow_viewer_missed_is_fetched(world: World) -> None:
+    new = rows.EXPIRED + 16
+
+    def flood() -> None:
+        store_message(world, new)
+        world.emit(seen(new, "dropped"), *[seen(0, "typing", "fleeting")] * 300)
+
+    screen = Screen(11, {10: flood})
+    watch(world, Feed("", 0), screen)
+    assert screen.rows[10]["text"] == f"row {new}"
+
+
+def test_a_restart_loses_nothing_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(tmp_path)
     world.start()
     world.do(rows.fill(world.store))
     pauses: list[float] = []
     ports = [world.url]
+    told: list[str] = []
+    monkeypatch.setattr("trunkline.cli.tail.warn", told.append)
 
     def restart(wait_s: float) -> None:
         pauses.append(wait_s)
@@ -135,6 +163,7 @@ def test_a_restart_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
         world.stop()
     assert screen.rows[10]["text"] == f"row {rows.EXPIRED + 16}"
     assert pauses == [1.0, 1.0]
+    assert len(told) == 1
     assert ports[0] != ports[1]
 
 
@@ -198,3 +227,19 @@ def test_a_row_is_one_safe_line(
     assert "A\\x1b]0;evil\\x07  a b\\u202eevil  ! dead  m-1" in lines[0]
     assert "· sent" in lines[1]
     assert "m-1 uncertain" in lines[2]
+
+
+def test_an_answer_that_leaves_at_once_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show = Printer("blog")
+    row = {
+        "what": "answer", "id": "d-1", "at": "2026-01-01T00:00:00.000Z", "line": "blog",
+        "address": "blog/visitor:1", "sender": "rule:price", "text": "hi", "detail": "sending",
+    }  # fmt: skip
+    outcome = row | {"what": "delivery", "line": "", "detail": "sent"}
+    show(row)
+    show(outcome)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    show(outcome)  # again, after a person had it sent again
+    show(row | {"id": "d-2"})
+    show(outcome | {"id": "d-2", "detail": "uncertain"})
+    assert len(capsys.readouterr().out.splitlines()) == 3

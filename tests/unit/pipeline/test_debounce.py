@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.pipeline.debounce import due_ms
+from trunkline.pipeline.debounce import cap_ms, due_ms
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_a_talker_without_pauses_is_answered_within_the_cap(since_ms, gaps_ms, d
         later = due_ms(since_ms, last_ms, debounce_s)
         assert due <= later <= since_ms + 60_000
         due = later
+
+
+@pytest.mark.parametrize(("debounce_s", "expected"), [(0.0, 0), (1.0, 10_000), (60.0, 60_000)])
+def test_the_cap(debounce_s, expected):
+    assert cap_ms(debounce_s) == expected

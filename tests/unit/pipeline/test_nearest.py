@@ -1,6 +1,8 @@
 import pytest
 
-from trunkline.pipeline.nearest import MAX_NEAREST, NearMiss, explain_nearest, nearest
+from trunkline.pipeline import nearest as nearest_module
+from trunkline.pipeline.nearest import MAX_NEAREST, MAX_SLOW, NearMiss, explain_nearest, nearest
+from trunkline.pipeline.patterns import Pattern
 from trunkline.pipeline.rulebook import DefaultSpec
 from turns import book, judge, rule, turn
 
@@ -48,9 +50,18 @@ def test_among_missed_keywords_the_most_alike_comes_first():
     assert [miss.rule for miss in nearest(rulebook, turn("价格"))] == ["close", "far"]
 
 
-def test_slow_patterns_do_not_hold_it_up():
+def test_slow_patterns_do_not_hold_it_up(monkeypatch):
+    tried: list[str] = []
+
+    class Counted(Pattern):
+        def is_in(self, folded: str) -> bool:
+            tried.append(self.text)
+            return super().is_in(folded)
+
+    monkeypatch.setattr(nearest_module, "Pattern", Counted)
     slow = [rule(f"(a+)+a{{0,{at}}}$", name=f"s{at}", match="regex") for at in range(50)]
     assert nearest(book(*slow, rule("b", name="b")), turn("a" * 1900 + "b"))[0].rule == "b"
+    assert len(tried) == MAX_SLOW
 
 
 def test_told_in_both_languages():

@@ -32,6 +32,8 @@ BAIT = "a" * 1900 + "b"
         (rule(r"^\d{3,}元$", match="regex"), "12元", False),
         (rule("刀|便宜|最低", match="regex"), "能便宜吗", True),
         (rule("刀|便宜|最低", match="regex"), "能不能少", False),
+        (rule("刀|ＡＢ", match="regex"), "xab", True),
+        (rule("¨", match="exact"), "¨", True),  # folds to a space and a combining sign
         (rule("ABC[0-9]", match="regex"), "abc7", True),
         (rule("真的？$", match="regex"), "真的?", True),
         (rule(" cat", match="regex"), "concat", False),
@@ -56,6 +58,7 @@ def test_matching(spec, text, hits):
         ((), "shop", True), (("shop",), "shop", True), (("shop",), "shop-a", False),
         (("shop-*",), "shop-a", True), (("shop-*",), "shop", False), (("*",), "x", True),
         (("a*b*c",), "axxbyyc", True), (("a*b*c",), "abc", True), (("a*b*c",), "acb", False),
+        (("a*b*b*c",), "abc", False), (("a*b*b*c",), "abbc", True),
         (("ab*ba",), "aba", False), (("x", "shop-*"), "shop-1", True), (("*-a", "b"), "b", True),
     ],
 )  # fmt: skip
@@ -157,7 +160,7 @@ def test_a_person_verdict_says_nothing(mode, reply):
     assert verdict.replies == ()
 
 
-@pytest.mark.parametrize("reply", ["", "  \n", "{item_id}"])
+@pytest.mark.parametrize("reply", ["", "  \n", "{item_id}", " {item_id}\n"])
 @pytest.mark.parametrize("then", ["reply", "send", "draft"])
 def test_nothing_to_say_is_deliberate_silence(reply, then):
     verdict = judge(book(rule("x", reply=reply, then=then)), turn("x", is_site=True))

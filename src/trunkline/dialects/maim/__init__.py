@@ -10,8 +10,9 @@ from hmac import compare_digest
 from typing import Final
 
 from trunkline.dialects.contract import Admit, Dialect, Head, Opening, Refuse, Session
+from trunkline.dialects.maim.blocks import MAX_ID_CHARS
 from trunkline.dialects.maim.bot import CoreSession, DeniedSession
-from trunkline.dialects.maim.frames import MAX_ID_CHARS, describe
+from trunkline.dialects.maim.frames import describe
 from trunkline.dialects.maim.identity import platform_of
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession, delay_s

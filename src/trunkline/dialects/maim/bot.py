@@ -17,7 +17,8 @@ from trunkline.dialects.contract import (
     Opening,
     Tag,
 )
-from trunkline.dialects.maim.frames import GroupInfo, MessageInfo, Party, SegOut, UserInfo
+from trunkline.dialects.maim.blocks import GroupInfo, MessageInfo, Party, UserInfo
+from trunkline.dialects.maim.frames import SegOut
 from trunkline.dialects.maim.identity import (
     Context,
     format_message_id,

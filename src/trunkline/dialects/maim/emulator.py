@@ -29,7 +29,7 @@ from trunkline.dialects.contract import (
     Received,
     Transmit,
 )
-from trunkline.dialects.maim.frames import UserInfo
+from trunkline.dialects.maim.blocks import UserInfo
 from trunkline.dialects.maim.identity import Context, encode_context
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession

@@ -10,21 +10,20 @@ Source: maim 3, 4, 6
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
+from trunkline.dialects.maim.blocks import MessageInfo, read_info, to_object, to_word
 from trunkline.errors import WireMalformed
 from trunkline.wire import jsonwire
 
 MAX_SEGMENT_DEPTH: Final = 32  # Source: maim 4.5
 MAX_SEGMENTS: Final = 10_000
-MAX_ID_CHARS: Final = 512
 MAX_NAME_CHARS: Final = 128
 # A list and its segment open two brackets: 32 nested lists need more than the house's 64.
 _MAX_JSON_DEPTH = 2 * MAX_SEGMENT_DEPTH + 64
 _MILLISECONDS_FROM = 1e11  # seconds above this are milliseconds. Source: maim 4.1
-_MAX_TIME = 1e15
 _HASHED_BYTES = 1 << 20
 
 # Sent without the flag by peers older than custom messages. Source: maim 6
@@ -35,64 +34,6 @@ REJECTIONS: Final = frozenset({
     "missing_message_segment", "bad_segment", "segment_too_deep", "too_many_segments",
     "id_too_long", "custom_without_name",
 })  # fmt: skip
-
-# A block that is not there. Encoders leave it out by identity, so there is only this one: another
-# empty `Raw` would be written as nothing at all, which is not JSON.
-ABSENT: Final = msgspec.Raw()
-
-
-Ident: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_ID_CHARS)]
-
-
-class UserInfo(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A person. Source: maim 4.2"""
-
-    platform: str | None = None
-    user_id: Ident | None = None
-    user_nickname: str | None = None
-    user_cardname: str | None = None
-
-
-class GroupInfo(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A group. Source: maim 4.2"""
-
-    platform: str | None = None
-    group_id: Ident | None = None
-    group_name: str | None = None
-
-
-class Party(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """`sender_info` or `receiver_info`. Source: maim 4.1"""
-
-    group_info: GroupInfo | None = None
-    user_info: UserInfo | None = None
-
-
-class FormatInfo(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Which kinds of segments are used here, and which the sender can take back."""
-
-    content_format: list[str] | None = None
-    accept_format: list[str] | None = None
-
-
-class MessageInfo(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Everything of a chat message but its segments. Source: maim 4.1
-
-    Args:
-        time: seconds since 1970; None when it was missing or useless.
-        template_info, additional_config: JSON as it came, or `ABSENT`.
-    """
-
-    platform: str | None = None
-    message_id: Ident | None = None
-    time: float | None = None
-    user_info: UserInfo | None = None
-    group_info: GroupInfo | None = None
-    format_info: FormatInfo | None = None
-    sender_info: Party | None = None
-    receiver_info: Party | None = None
-    template_info: msgspec.Raw = ABSENT
-    additional_config: msgspec.Raw = ABSENT
 
 
 class Seg(msgspec.Struct, frozen=True, gc=False):
@@ -288,31 +229,20 @@ def _flatten(segment: Seg, parts: list[Seg], odd: list[str], depth: int) -> None
 
 
 def _repair(data: bytes) -> Frame:
-    fields = _object(jsonwire.tolerant(data, allow_nan=True, max_depth=_MAX_JSON_DEPTH))
+    fields = to_object(jsonwire.tolerant(data, allow_nan=True, max_depth=_MAX_JSON_DEPTH))
     if fields is None:
         raise WireMalformed("not_an_object")
     name = fields.get("message_type_name")
     if fields.get("is_custom_message") is True or (isinstance(name, str) and name in _KNOWN_CUSTOM):
         return _to_custom(fields)
-    info = _object(fields.get("message_info"))
+    info = to_object(fields.get("message_info"))
     if info is None:
         raise WireMalformed("missing_message_info")
     segment = fields.get("message_segment")
     if segment is None:
         raise WireMalformed("missing_message_segment")
     odd: list[str] = []
-    repaired = MessageInfo(
-        platform=_word(info.get("platform")),
-        message_id=_ident(info.get("message_id")),
-        time=_seconds(info.get("time"), odd),
-        user_info=_user(info.get("user_info")),
-        group_info=_group(info.get("group_info")),
-        format_info=_format(info.get("format_info")),
-        sender_info=_party(info.get("sender_info")),
-        receiver_info=_party(info.get("receiver_info")),
-        template_info=_raw(info.get("template_info")),
-        additional_config=_raw(info.get("additional_config")),
-    )
+    repaired = read_info(info, odd)
     whole = _segment(segment, 1)
     parts: list[Seg] = []
     if whole.type == "seglist":
@@ -323,7 +253,7 @@ def _repair(data: bytes) -> Frame:
 
 
 def _segment(value: object, depth: int) -> Seg:
-    fields = _object(value)
+    fields = to_object(value)
     if fields is None:
         raise WireMalformed("bad_segment", "a segment is not an object")
     kind = fields.get("type")
@@ -345,90 +275,6 @@ def _to_custom(fields: dict[str, object]) -> CustomFrame:
     content = fields.get("content")
     return CustomFrame(
         name[:MAX_NAME_CHARS],
-        _word(fields.get("platform")) or "",
+        to_word(fields.get("platform")) or "",
         jsonwire.encode({} if content is None else content),
     )
-
-
-def _object(value: object) -> dict[str, object] | None:
-    # The keys of a JSON object are strings.
-    return cast("dict[str, object]", value) if type(value) is dict else None
-
-
-def _ident(value: object) -> str | None:
-    word = _word(value)
-    if word is not None and len(word) > MAX_ID_CHARS:
-        raise WireMalformed("id_too_long")
-    return word
-
-
-def _word(value: object) -> str | None:
-    """Return an id or a name: deployed adapters send integers. Source: maim 4.2"""
-    if type(value) is str:
-        return value or None
-    if type(value) is int:
-        return str(value)
-    if type(value) is float and value.is_integer():
-        return str(int(value))
-    return None
-
-
-def _seconds(value: object, odd: list[str]) -> float | None:
-    if type(value) is str:
-        try:
-            number = float(value)
-        except ValueError:
-            return None
-        odd.append("time_coerced")
-        value = number
-    if type(value) is int or type(value) is float:
-        return float(value) if -_MAX_TIME < value < _MAX_TIME else None  # NaN is in no range
-    return None
-
-
-def _user(value: object) -> UserInfo | None:
-    fields = _object(value)
-    if fields is None:
-        return None
-    return UserInfo(
-        _word(fields.get("platform")),
-        _ident(fields.get("user_id")),
-        _word(fields.get("user_nickname")),
-        _word(fields.get("user_cardname")),
-    )
-
-
-def _group(value: object) -> GroupInfo | None:
-    fields = _object(value)
-    if fields is None:
-        return None
-    return GroupInfo(
-        _word(fields.get("platform")),
-        _ident(fields.get("group_id")),
-        _word(fields.get("group_name")),
-    )
-
-
-def _party(value: object) -> Party | None:
-    fields = _object(value)
-    if fields is None:
-        return None
-    return Party(_group(fields.get("group_info")), _user(fields.get("user_info")))
-
-
-def _format(value: object) -> FormatInfo | None:
-    fields = _object(value)
-    if fields is None:
-        return None
-    return FormatInfo(_words(fields.get("content_format")), _words(fields.get("accept_format")))
-
-
-def _words(value: object) -> list[str] | None:
-    if type(value) is not list:
-        return None
-    items = cast("list[object]", value)  # JSON: the items are anything
-    return [item for item in items if type(item) is str]
-
-
-def _raw(value: object) -> msgspec.Raw:
-    return ABSENT if value is None else msgspec.Raw(jsonwire.encode(value))

@@ -11,7 +11,8 @@ import msgspec
 
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Head
-from trunkline.dialects.maim.frames import ABSENT, ChatFrame, GroupInfo, MessageInfo, UserInfo
+from trunkline.dialects.maim.blocks import ABSENT, GroupInfo, MessageInfo, UserInfo
+from trunkline.dialects.maim.frames import ChatFrame
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.model.event import Person

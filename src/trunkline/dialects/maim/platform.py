@@ -17,7 +17,8 @@ from trunkline.dialects.contract import (
     LinkInfo,
     Opening,
 )
-from trunkline.dialects.maim.frames import FormatInfo, GroupInfo, MessageInfo, SegOut, UserInfo
+from trunkline.dialects.maim.blocks import FormatInfo, GroupInfo, MessageInfo, UserInfo
+from trunkline.dialects.maim.frames import SegOut
 from trunkline.dialects.maim.identity import (
     Context,
     complete_user,

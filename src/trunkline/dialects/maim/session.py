@@ -32,13 +32,11 @@ from trunkline.dialects.contract import (
     Tag,
     Transmit,
 )
+from trunkline.dialects.maim.blocks import GroupInfo, MessageInfo, UserInfo
 from trunkline.dialects.maim.frames import (
     ChatFrame,
     CustomFrame,
-    GroupInfo,
-    MessageInfo,
     SegOut,
-    UserInfo,
     decode,
     encode_chat,
     encode_custom,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeGuard, cast
+from typing import Final, TypeGuard
 
 import msgspec
 
+from trunkline.dialects.maim.blocks import to_object
 from trunkline.dialects.maim.frames import STAND_ALONE, Seg, SegOut
 from trunkline.model.message import Segments, summary
 from trunkline.model.segment import (
@@ -137,7 +138,7 @@ def _face(data: object, odd: list[str]) -> Segment:
 
 def _at(data: object, odd: list[str]) -> Segment:
     ident, name = _word(data), ""
-    fields = _object(data)
+    fields = to_object(data)
     if fields is not None:
         ident = _first(fields, "target_user_id", "qq", "user_id", "id")
         name = _first(
@@ -149,10 +150,10 @@ def _at(data: object, odd: list[str]) -> Segment:
 
 def _reply(data: object, odd: list[str]) -> Segment | None:
     ident = _word(data)
-    fields = _object(data)
+    fields = to_object(data)
     if fields is not None:
         ident = _first(fields, "target_message_id", "message_id", "id")
-    if False:  # it quotes an event, not a message. Source: maim 4.5
+    if ident == "notice":  # it quotes an event, not a message. Source: maim 4.5
         return None
     return Quote(ident) if ident else _odd("reply", data, odd)
 
@@ -162,7 +163,7 @@ def _file(data: object, odd: list[str]) -> Segment:
         name = data.replace("\\", "/").rpartition("/")[2]
         url = data if data.startswith(("https://", "http://")) else ""
         return File(name=name, url=url, detail=jsonwire.encode(data))
-    fields = _object(data)
+    fields = to_object(data)
     if fields is None:
         return _odd("file", data, odd)
     size = _first(fields, "size", "file_size")
@@ -232,11 +233,6 @@ def _first(fields: Mapping[str, object], *names: str) -> str:
         if word:
             return word
     return ""
-
-
-def _object(data: object) -> dict[str, object] | None:
-    # The keys of a JSON object are strings.
-    return cast("dict[str, object]", data) if type(data) is dict else None
 
 
 # -- what we say -------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ Connection: TypeAlias = sqlite3.Connection
 BUSY_TIMEOUT_S: Final = 5.0
 JOURNAL_BYTES: Final = 64 << 20
 _CACHE_KIB: Final = 4000
-FK="ON"
 
 # What is wrong with the file or the disk, not with the rows offered: the caller waits and retries.
 _UNAVAILABLE: Final = frozenset({
@@ -44,7 +43,7 @@ def connect(path: Path, synchronous: str) -> Connection:
         raise StoreUnavailable(f"{path} cannot use a write-ahead log (journal mode {mode})")
     for pragma in (
         f"synchronous={synchronous}",
-        f"foreign_keys={FK}",
+        "foreign_keys=ON",
         f"journal_size_limit={JOURNAL_BYTES}",
         f"cache_size=-{_CACHE_KIB}",
     ):

@@ -11,7 +11,7 @@ What is open (waiting, held, queued, under way) is never touched, however old.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,8 @@ _OVER_INBOX: Final = (InboxState.DEAD, InboxState.DISCARDED)
 _OVER_OUTBOX: Final = (
     DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.DEAD, DeliveryState.DISCARDED,
 )  # fmt: skip
+
+_Place: TypeAlias = tuple[str, str, float, frozenset[str] | None]
 
 
 class _Walk(msgspec.Struct, frozen=True):
@@ -57,9 +59,9 @@ class _Walk(msgspec.Struct, frozen=True):
         return row[1] not in self.others if self.lines is None else row[1] in self.lines
 
     @property
-    def place(self) -> tuple[str, str, float]:
-        """What its progress is kept under."""
-        return (self.table, self.sentence, self.days)
+    def place(self) -> _Place:
+        """What its progress is kept under. Two groups of lines may share an age."""
+        return (self.table, self.sentence, self.days, self.lines)
 
 
 class Forgetting:
@@ -68,7 +70,7 @@ class Forgetting:
     def __init__(self, connection: Connection, media: Media) -> None:
         self._connection = connection
         self._media = media
-        self._places: dict[tuple[str, str, float], int] = {}
+        self._places: dict[_Place, int] = {}
 
     def step(self, now_ms: int, policy: Retention) -> int:
         """Forget at most one batch; return how many rows and files, 0 when all is done.
@@ -109,7 +111,7 @@ class Forgetting:
 
     def _walk(self, walk: _Walk, bound: int, batch: int) -> Iterator[int]:
         while True:
-            place = self._places.get(walk.place, 0)
+            place = self._places.get(walk.place, -1)
             values = (place, bound, batch)
             rows = self._connection.execute(SQL[f"{walk.table}_walk"], values).fetchall()
             if not rows:

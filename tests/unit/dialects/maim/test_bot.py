@@ -136,6 +136,8 @@ def test_what_the_adapter_accepts_decides_what_it_gets() -> None:
     assert kind_sent() == "text"
     receive(session, message(format_info={"accept_format": ["image"]}))
     assert kind_sent(event.context) == "image"
+    receive(session, message(format_info={"accept_format": None}))
+    assert kind_sent() == "image"
 
 
 def test_after_a_restart_the_context_knows_what_is_accepted() -> None:

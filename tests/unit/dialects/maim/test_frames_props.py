@@ -8,16 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.dialects.maim.blocks import FormatInfo, GroupInfo, MessageInfo, Party, UserInfo
 from trunkline.dialects.maim.frames import (
     REJECTIONS,
     ChatFrame,
     CustomFrame,
-    FormatInfo,
-    GroupInfo,
-    MessageInfo,
-    Party,
     SegOut,
-    UserInfo,
     decode,
     describe,
     encode_chat,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from maim_lines import core, group, message, receive
 from trunkline.dialects.contract import Head
-from trunkline.dialects.maim.frames import GroupInfo, UserInfo
+from trunkline.dialects.maim.blocks import GroupInfo, UserInfo
 from trunkline.dialects.maim.identity import (
     Context,
     complete_group,

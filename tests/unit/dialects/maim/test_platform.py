@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from maim_lines import adapter, delivery, group, kinds, message, receive, strict_core_drops
 from maim_segments import SEGMENTS
 from trunkline.dialects.contract import Again, Changed, Dial, Hangup, LinkState, Sharing, Transmit
-from trunkline.dialects.maim.frames import UserInfo
+from trunkline.dialects.maim.blocks import UserInfo
 from trunkline.dialects.maim.identity import Context, encode_context
 from trunkline.dialects.maim.platform import cause_of, delay_s
 from trunkline.errors import LinkLost, LinkTimeout

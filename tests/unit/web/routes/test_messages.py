@@ -109,7 +109,9 @@ async def test_one_message_comes_with_its_answers(api: Api) -> None:
 @pytest.mark.parametrize(("language", "word"), [("zh", "结果"), ("en", "result")])
 async def test_why_tells_it_in_the_readers_language(api: Api, language: str, word: str) -> None:
     record = await api.get(f"{PATH}/{ASKED}/why", **{"accept-language": language})
-    assert record["steps"] == [{"stage": "rules", "verdict": "reply", "detail": ["price", "价格"]}]
+    assert record["steps"] == [
+        {"stage": "rules", "verdict": "reply", "detail": ["rule", "price", "matched", "价格"]}
+    ]
     assert any(line.startswith(word) for line in record["lines"])
     assert any("price" in line for line in record["lines"])
     assert len(record["answers"]) == 1

@@ -1,0 +1,85 @@
+"""The sentences: named, one each, and none scans a table that grows."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import trunkline.store.sqlite
+from trunkline.clock import FakeClock
+from trunkline.store.sqlite import SqliteStore
+from trunkline.store.sqlite.statements import SIZES, SQL, repeated
+
+SOURCES = list(Path(trunkline.store.sqlite.__file__).parent.glob("*.py"))
+
+# These read a whole table on purpose: a start reads the whole file anyway (quick_check), and
+# `turn` holds only what is open.
+SCANNED = {"left_sending": "o", "clamp_turns": "turn"}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    one = SqliteStore(tmp_path, clock=FakeClock())
+    await one.open()
+    yield one
+    await one.close()
+
+
+def test_every_sentence_is_one_sentence():
+    assert len(SQL) > 50
+    for name, sentence in SQL.items():
+        assert sentence, name
+        assert ";" not in sentence, name
+        assert "--" not in sentence, name
+
+
+def test_every_sentence_is_used_and_every_name_exists():
+    words = set[str]()
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words.add(node.value)
+    # f"{table}_walk" and its like
+    made = {f"{t}_{end}" for t in ("inbox", "outbox") for end in ("walk", "media_before")}
+    made |= {f"empty_{t}" for t in ("inbox", "outbox")} | {"delete_inbox", "delete_outbox"}
+    assert set(SQL) - words - made == set()
+
+
+async def test_no_sentence_scans_what_grows_nor_sorts_what_is_ordered(store: SqliteStore):
+    connection = store._writing
+    assert connection is not None
+    for name, sentence in SQL.items():
+        count = max([sentence.count("?"), *map(int, re.findall(r"\?(\d+)", sentence))])
+        if re.search(r"\?\d", sentence):
+            count = max(map(int, re.findall(r"\?(\d+)", sentence)))
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sentence}", [0] * count).fetchall()
+        for _, _, _, step in plan:
+            if not step.startswith("SCAN"):
+                continue
+            table = step.split()[1]
+            # The newest rows by the primary key, a constant row, or a subquery over those.
+            is_bounded = table in ("CONSTANT", "(subquery-1)", "sqlite_master", "alembic_version")
+            is_bounded |= "USING INDEX" in step or "USING COVERING INDEX" in step
+            assert is_bounded or SCANNED.get(name) == table, (name, step)
+
+
+async def test_a_beats_settling_goes_by_the_primary_key(store: SqliteStore):
+    connection = store._writing
+    assert connection is not None
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {SQL['settle_range']}", (1, 2, 3)).fetchall()
+    assert [step[3] for step in plan] == [
+        "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    ]
+
+
+def test_an_insert_is_repeated_for_several_rows():
+    shapes = dict(repeated("INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING"))
+    assert tuple(shapes) == SIZES
+    assert shapes[2] == "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING"
+    assert shapes[32].count("(?, ?)") == 32
+    with pytest.raises(ValueError, match="VALUES"):
+        repeated("SELECT 1")
