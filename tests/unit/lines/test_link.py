@@ -174,6 +174,7 @@ async def test_broken_rules_fail_the_link(name):
     close = written[8:]
     assert int.from_bytes(close[2:4], "big") == code
     assert len(close) == close[1] + 2, "nothing follows the close frame"
+    assert bench.transport.protocol is not bench.link, "picows and its buffer are let go"
     # The peer shall be able to read it: we end our side and wait for the other.
     assert bench.transport.has_eof
     assert bench.transport.state == "open"
@@ -261,6 +262,29 @@ async def test_resume_inside_receive_does_not_turn_the_order():
     assert bench.ear.messages == [b"0"]
     bench.link.resume()
     assert bench.ear.messages == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_thousands_of_kept_messages_do_not_pile_up_on_the_stack():
+    def on_receive(ear: Ear, data: bytes) -> None:
+        ear.link.pause()
+        if len(ear.messages) > 1:
+            ear.link.resume()
+
+    bench = Bench(on_receive).open()
+    bench.feed(text(b"x") * 3000)
+    bench.link.resume()
+    assert len(bench.ear.messages) == 3000
+
+
+async def test_a_paused_link_that_closes_reads_on_to_see_the_peers_close():
+    bench = Bench().open()
+    bench.link.pause()
+    assert not bench.transport.is_reading
+    bench.link.close(1001)
+    assert bench.transport.is_reading
+    bench.feed(encode_frame(CLOSE, close_payload(1001)))
+    assert bench.ear.end == (1001, "")
+    assert bench.link._close_timer is None
 
 
 async def test_messages_before_the_peers_close_are_delivered_before_closed():

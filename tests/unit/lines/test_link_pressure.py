@@ -196,6 +196,16 @@ async def test_the_count_goes_down_when_it_is_over():
     assert bench.commons.budget.total_bytes < 10_000
 
 
+async def test_a_finished_message_is_counted_off_at_the_next_visit():
+    bench = Bench().open()
+    bench.feed(encode_frame(TEXT, b"x" * 1000, fin=False))
+    bench.feed(encode_frame(CONTINUATION, b"x" * 1000, fin=False) * 299)
+    bench.feed(encode_frame(CONTINUATION, b"x"))
+    assert bench.commons.budget.total_bytes > 290_000
+    bench.seconds(1)
+    assert bench.commons.budget.total_bytes < 10_000
+
+
 async def test_over_the_budget_the_idlest_large_link_is_closed_1013():
     clock = FakeClock()
     sweep = PingSweep(clock, is_driven=False)
