@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from trunkline.clock import FakeClock
-from trunkline.exchange.contract import Seen, Sent
+from trunkline.exchange.contract import Duplicates, Seen, Sent
 from trunkline.ids import DeliveryId
 from trunkline.lines.contract import LineState, LineStatus, SeatStatus
 from trunkline.model.address import Address
@@ -40,6 +40,7 @@ class OneDesk:
         self.waited: list[tuple[int, float]] = []
         self.wakes = 0
         self.sinks: list[Callable[[Seen], None]] = []
+        self.repeats: dict[int, Duplicates] = {}
 
     async def send(
         self, address: Address, segments: Segments, *, dedupe: str = "", source: str = "api"
@@ -55,6 +56,9 @@ class OneDesk:
 
     def wake(self) -> None:
         self.wakes += 1
+
+    def duplicates(self, conversation: int) -> Duplicates | None:
+        return self.repeats.get(conversation)
 
     def watch(self, sink: Callable[[Seen], None]) -> Callable[[], None]:
         self.sinks.append(sink)

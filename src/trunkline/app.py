@@ -97,6 +97,9 @@ class App:
     async def start(self) -> Ready:
         """Open everything; on failure close what was opened and raise."""
         self._arm_failpoints()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ask_to_stop)
         last_id = await self.store.open()
         try:
             return await self._start_on(last_id)
@@ -315,9 +318,6 @@ class App:
 
     async def run(self) -> None:
         """Serve until asked to stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.ask_to_stop)
         await self._stop_asked.wait()
         await self.stop()
 
@@ -348,7 +348,7 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.close()
         self.log.info("stopped")
-        ROOT.flush()
+        ROOT.stop()
 
     async def _links_closed(self) -> None:
         try:

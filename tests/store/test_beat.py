@@ -248,6 +248,15 @@ async def test_a_late_proof_keeps_the_peers_id(store: SqliteStore):
     assert (found.row.state, found.row.peer_id) == (CONFIRMED, "peer-1")
 
 
+async def test_what_is_sent_is_not_sent_again_later(store: SqliteStore):
+    await put(store, conversations=[chat(1)], outbox=[answer(0)])
+    await put(store, outcomes=[Outcome(delivery_id(0), SENT, NOW_MS + 1)])
+    await put(store, outcomes=[Outcome(delivery_id(0), SENT, NOW_MS + 9, "p", "again")])
+    found = await store.delivery(delivery_id(0))
+    assert found is not None
+    assert (found.row.settled_ms, found.row.peer_id, found.row.reason) == (NOW_MS + 1, "", "")
+
+
 async def test_claims_count_the_attempt_and_name_what_is_not_queued(store: SqliteStore):
     rows = [answer(0, state=QUEUED, attempt=2), answer(1), answer(2, state=UNCERTAIN)]
     await put(store, conversations=[chat(1)], outbox=rows)

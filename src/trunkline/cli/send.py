@@ -14,7 +14,7 @@ from .client import Client, ConfigOption, JsonOption, UrlOption, connect
 from .output import ExitCode, fail, print_json, say, text
 from .rows import delivery_line
 
-MAX_IMAGE_BYTES: Final = 750_000  # with base64 it must fit the body limit of 1 MiB (reliability 8)
+MAX_IMAGE_BYTES: Final = 7_500_000  # with base64 it must fit the upload limit (reliability 8)
 LONGEST_POLL_S: Final = 10.0
 ENDS: Final = {
     "sent": ExitCode.GOOD, "confirmed": ExitCode.GOOD,

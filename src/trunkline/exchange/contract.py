@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from trunkline.dialects.contract import Receipt, Seat, Settled
-from trunkline.ids import DeliveryId
+from trunkline.ids import ConversationId, DeliveryId
 from trunkline.model.address import Address, Chat
 from trunkline.model.capability import Traits
 from trunkline.model.delivery import Delivery
@@ -163,6 +163,20 @@ class Seen(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Duplicates(msgspec.Struct, frozen=True):
+    """Messages of one conversation that were seen before and therefore dropped (`guides 4`).
+
+    Args:
+        count: since the process started.
+        last_ms: when the last one came.
+        text: of the last one, one line.
+    """
+
+    count: int
+    last_ms: int
+    text: str
+
+
 class Desk(Protocol):
     """What people may ask of the exchange: web and cli."""
 
@@ -184,6 +198,10 @@ class Desk(Protocol):
 
     def wake(self) -> None:
         """Rows were changed from outside (requeue, approve): look at the queues again."""
+        ...
+
+    def duplicates(self, conversation: ConversationId) -> Duplicates | None:
+        """Return the repeats dropped in a conversation since the start, None when none was."""
         ...
 
     def watch(self, sink: Callable[[Seen], None]) -> Callable[[], None]:

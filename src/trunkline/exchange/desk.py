@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 
 from trunkline.clock import Clock
 from trunkline.errors import StoreFull
-from trunkline.exchange.contract import LineFacts, Router, Seen, Sent
+from trunkline.exchange.contract import Duplicates, LineFacts, Router, Seen, Sent
 from trunkline.exchange.extras import Post
 from trunkline.exchange.intake import Core
-from trunkline.ids import DeliveryId
+from trunkline.ids import ConversationId, DeliveryId
 from trunkline.model.address import Address
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.message import Segments
@@ -132,6 +132,10 @@ class Desk:
             facts = self._facts.get(conversation.line)
             if facts is not None:
                 self._core.dispatch.queued(conversation.line, facts.seat_of(conversation.chat))
+
+    def duplicates(self, conversation: ConversationId) -> Duplicates | None:
+        """Return the repeats dropped in a conversation since the start."""
+        return self._core.watchers.duplicates(conversation)
 
     def watch(self, sink: Callable[[Seen], None]) -> Callable[[], None]:
         """Call `sink` after each commit for what it holds; return how to stop."""

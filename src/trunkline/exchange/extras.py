@@ -46,11 +46,23 @@ class DueTurn(msgspec.Struct):
 
 
 class SentRange(msgspec.Struct, frozen=True, gc=False):
-    """A beat whose `count` deliveries, all with ids in first … last, were simply written."""
+    """A beat whose deliveries, and no other row with an id between them, were simply written.
 
-    first: int
-    last: int
-    count: int
+    Args:
+        ids: of the deliveries, ascending.
+    """
+
+    ids: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        """The lowest id."""
+        return self.ids[0]
+
+    @property
+    def last(self) -> int:
+        """The highest id."""
+        return self.ids[-1]
 
 
 class Extras(msgspec.Struct):

@@ -341,8 +341,13 @@ class Core:
         if extras.ranges or extras.outcomes:
             self._meter.outcomes(_count(extras))
         self._tell(items, extras, plan, committed.unclaimed)
+        repeated = skip.union(plan.repeats)
+        for position in repeated:
+            item = items[position]
+            state = self.conversations.get(item.key)
+            if state is not None:
+                self.watchers.repeated(state.id, item.event, plan.beat.now_ms)
         if self.watchers:
-            repeated = skip.union(plan.repeats)
             self.watchers.committed(items, repeated, plan, self._clock.now_ms())
 
     async def _load(self, items: list[Item], extras: Extras) -> None:
@@ -400,7 +405,7 @@ class Core:
         for post in extras.posts:
             if not post.done.done():
                 post.done.set_result(plan.posted[id(post)])
-        self.watchers.settled(extras.outcomes, extras.ranges)
+        self.watchers.settled(extras.outcomes, extras.ranges, plan.beat.now_ms)
 
     def _outcome(self, outcome: Outcome, where: tuple[str, str]) -> None:
         """Take an outcome for the next beat; at once when something waits behind it."""
@@ -443,7 +448,7 @@ class Core:
 
 
 def _count(extras: Extras) -> dict[str, int]:
-    counts = {"sent": sum(sent.count for sent in extras.ranges)}
+    counts = {"sent": sum(len(sent.ids) for sent in extras.ranges)}
     for outcome in extras.outcomes:
         name = outcome.state.name.lower()
         counts[name] = counts.get(name, 0) + 1

@@ -105,8 +105,7 @@ class Sender:
         rest = outgoing
         if answers and all(_is_plainly_sent(collected.get(out.delivery.id)) for out in answers):
             # The ids of one beat's answers are a closed range: no other row can be in it.
-            ids = [out.delivery.id for out in answers]
-            self._range_sent(SentRange(min(ids), max(ids), len(ids)))
+            self._range_sent(SentRange(tuple(sorted(out.delivery.id for out in answers))))
             rest = claimed
         for out in rest:
             settled = collected.get(out.delivery.id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from trunkline.exchange.contract import Seen
+from trunkline.exchange.contract import Duplicates, Seen
 from trunkline.exchange.extras import SentRange
 from trunkline.exchange.planning import Item, Plan
 from trunkline.ids import DeliveryId
@@ -15,6 +16,7 @@ from trunkline.model.message import summary
 from trunkline.store.contract import Outcome
 
 Sink = Callable[[Seen], None]
+DUPLICATES = 1000
 
 
 class Watchers:
@@ -24,6 +26,8 @@ class Watchers:
         self._sinks: dict[int, Sink] = {}
         self._next = 0
         self._waits: dict[int, list[asyncio.Future[None]]] = {}
+        # The last conversations with a repeat; the longest untouched is forgotten at 1,000.
+        self._duplicates: OrderedDict[int, Duplicates] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._sinks)
@@ -42,7 +46,9 @@ class Watchers:
         future.add_done_callback(lambda done: self._forget(ident, done))
         return future
 
-    def settled(self, outcomes: Sequence[Outcome], ranges: Sequence[SentRange]) -> None:
+    def settled(
+        self, outcomes: Sequence[Outcome], ranges: Sequence[SentRange], now_ms: int
+    ) -> None:
         """Wake who waits for a delivery that has a new state, and tell the sinks."""
         if self._waits:
             ids = {outcome.id for outcome in outcomes}
@@ -54,6 +60,20 @@ class Watchers:
         for outcome in outcomes if self._sinks else ():
             state = outcome.state.name.lower()
             self._emit(Seen("delivery", outcome.id, outcome.at_ms, "", "", "", "", state))
+        for ident in (ident for sent in ranges for ident in sent.ids) if self._sinks else ():
+            self._emit(Seen("delivery", ident, now_ms, "", "", "", "", "sent"))
+
+    def repeated(self, conversation: int, event: DurableEvent, now_ms: int) -> None:
+        """Remember a dropped repeat for `why`."""
+        earlier = self._duplicates.pop(conversation, None)
+        count = earlier.count + 1 if earlier is not None else 1
+        self._duplicates[conversation] = Duplicates(count, now_ms, _text(event))
+        if len(self._duplicates) > DUPLICATES:
+            self._duplicates.popitem(last=False)
+
+    def duplicates(self, conversation: int) -> Duplicates | None:
+        """Return what was dropped in a conversation."""
+        return self._duplicates.get(conversation)
 
     def committed(
         self, items: Sequence[Item], repeated: frozenset[int], plan: Plan, now_ms: int
@@ -101,19 +121,19 @@ class Watchers:
 
 def _seen(what: str, ident: int, now_ms: int, line: str, event: DurableEvent, detail: str) -> Seen:
     chat = event.chat
-    if isinstance(event, MessageReceived):
-        text = summary(event.segments)
-    elif isinstance(event, RequestReceived):
-        text = event.text
-    else:
-        text = event.name
     return Seen(
         what,
         ident,
-        event.at_ms or now_ms,
+        now_ms,
         line,
         format_address(Address(line, chat.kind, chat.id, chat.account)),
         event.sender.shown if event.sender is not None else "",
-        text,
+        _text(event),
         detail,
     )
+
+
+def _text(event: DurableEvent) -> str:
+    if isinstance(event, MessageReceived):
+        return summary(event.segments)
+    return event.text if isinstance(event, RequestReceived) else event.name

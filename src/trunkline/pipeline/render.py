@@ -74,10 +74,13 @@ class Template(msgspec.Struct, frozen=True):
         return self.fixed == ()
 
     def text(self, turn: Turn, offset_ms: int) -> str:
-        """Return the text with its placeholders filled."""
-        return "".join(
-            [part if type(part) is str else part(turn, offset_ms) for part in self.parts]  # type: ignore[operator]  # type() narrows no union in the else branch
-        )
+        """Return the text with its placeholders filled.
+
+        A name that is not known leaves nothing behind, and no blank at the beginning either.
+        """
+        pieces = [part if isinstance(part, str) else part(turn, offset_ms) for part in self.parts]
+        text = "".join(pieces)
+        return text.lstrip(" ") if pieces and not pieces[0] else text
 
     def segments(self, turn: Turn, offset_ms: int) -> Segments:
         """Return what is said: the text, then the picture; empty when all values were empty."""

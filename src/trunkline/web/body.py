@@ -1,7 +1,8 @@
 """The bound on request bodies: counted while reading, and only so long (`reliability 8`).
 
-The whole body is taken in before the application runs. It is at most 1 MiB, and the caller is
-already known, so this costs little and no route can forget it.
+The whole body is taken in before the application runs. It is at most 1 MiB (10 MiB for messages,
+which may hold pictures), and the caller is already known, so this costs little and no route can
+forget it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .problem import Problem, Said, build_response
 
 MAX_BODY_BYTES: Final = 1 << 20
+# A message may hold pictures. Source: reliability 8, upload.
+UPLOADS: Final = {"/api/v1/messages": 10 << 20}
 BODY_TIMEOUT_S: Final = 10.0
 
 
@@ -40,7 +43,8 @@ class BodyLimit:
             return
         headers = Headers(scope=scope)
         try:
-            body = await self._read(headers, receive)
+            limit_bytes = max(self._limit_bytes, UPLOADS.get(scope["path"], 0))
+            body = await self._read(headers, receive, limit_bytes)
         except Problem as problem:
             response = build_response(problem, headers.get("accept-language", ""))
             await response(scope, receive, send)
@@ -58,11 +62,11 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
+    async def _read(self, headers: Headers, receive: Receive, limit_bytes: int) -> bytes | None:
         """Return the body, or None when the caller went away."""
         declared = headers.get("content-length", "0")
-        if len(declared) > 18 or not declared.isdecimal() or int(declared) > self._limit_bytes:
-            raise self._too_large()
+        if len(declared) > 18 or not declared.isdecimal() or int(declared) > limit_bytes:
+            raise _too_large(limit_bytes)
         chunks: list[bytes] = []
         size_bytes = 0
         try:
@@ -73,16 +77,17 @@ class BodyLimit:
                         return None
                     chunk = message.get("body", b"")
                     size_bytes += len(chunk)
-                    if size_bytes > self._limit_bytes:
-                        raise self._too_large()
+                    if size_bytes > limit_bytes:
+                        raise _too_large(limit_bytes)
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
         except TimeoutError:
             raise Problem("too-slow", headers={"Connection": "close"}) from None
 
-    def _too_large(self) -> Problem:
-        kib = self._limit_bytes // 1024
-        said = Said(f"上限 {kib} KiB。", f"The limit is {kib} KiB.")
-        # The rest is not read: the connection cannot be used again.
-        return Problem("too-large", said, headers={"Connection": "close"})
+
+def _too_large(limit_bytes: int) -> Problem:
+    kib = limit_bytes // 1024
+    said = Said(f"上限 {kib} KiB。", f"The limit is {kib} KiB.")
+    # The rest is not read: the connection cannot be used again.
+    return Problem("too-large", said, headers={"Connection": "close"})

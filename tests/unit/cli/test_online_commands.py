@@ -242,10 +242,10 @@ def test_send_takes_a_picture(
     picture.write_bytes(data)
     assert cli(world, "send", "blog/visitor:v-1", "look", "--image", str(picture)) == 0
     assert world.desk.sent[0][1] == (Text("look"), Image(data=data, name="a.png"))
-    picture.write_bytes(b"x" * 800_000)
+    picture.write_bytes(b"x" * 7_600_000)
     assert cli(world, "send", "blog/visitor:v-1", "", "--image", str(picture)) == ExitCode.USAGE
     assert cli(world, "send", "b/c:d", "", "--image", str(tmp_path / "no")) == ExitCode.USAGE
-    picture.write_bytes(b"x" * 750_000)
+    picture.write_bytes(b"x" * 7_400_000)
     assert cli(world, "send", "blog/visitor:v-1", "", "--image", str(picture)) == 0
 
 

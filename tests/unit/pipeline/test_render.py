@@ -36,6 +36,12 @@ def test_one_pass(text, expected):
     assert render(text) == expected
 
 
+def test_an_unknown_name_at_the_beginning_leaves_no_blank():
+    nobody = turn("  x", sender=None)
+    assert render("{send_user_name} 您好", nobody) == "您好"
+    assert render("{send_message}", nobody) == "  x"
+
+
 def test_values_that_are_missing_are_empty():
     nobody = turn("x", sender=None)
     assert render("[{send_user_name}{send_user_id}{item_id}]", nobody) == "[]"

@@ -37,7 +37,11 @@ def test_values_are_passed_through_and_never_expanded_again(template, name, mess
         "send_user_name": name, "send_user_id": "u{item_id}", "send_message": message,
         "item_id": item, "time": "08:00",
     }  # fmt: skip
-    assert compile_template(template).text(asked, 28_800_000) == naive(template, values)
+    expected = naive(template, values)
+    first = next((value for key, value in values.items() if template.startswith(f"{{{key}}}")), "x")
+    if not first:  # an unknown name at the beginning leaves no blank behind
+        expected = expected.lstrip(" ")
+    assert compile_template(template).text(asked, 28_800_000) == expected
 
 
 @given(st.text())

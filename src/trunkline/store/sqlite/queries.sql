@@ -26,7 +26,7 @@ INSERT INTO outbox (id, conversation, state, at_ms, source, attempt, due_ms, exp
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: settle_range
-UPDATE outbox SET state = 3, settled_ms = ?3 WHERE id BETWEEN ?1 AND ?2;
+UPDATE outbox SET state = 3, settled_ms = ?3 WHERE id BETWEEN ?1 AND ?2 AND state = 2;
 
 -- name: settle_proven
 UPDATE outbox

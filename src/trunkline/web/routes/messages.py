@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from trunkline.exchange.contract import Duplicates
 from trunkline.ids import InboxId, format_id
 from trunkline.model.address import parse_address
 from trunkline.model.conversation import ConversationState
@@ -98,13 +100,24 @@ async def show_why(services: Using, request: Request, ident: str) -> WhyOut:
     row, conversation = await _find(services, read_message_id(ident))
     language = choose_language(request.headers.get("accept-language", ""))
     trace = decode_trace(row.why)
+    lines = explain(trace, language)
+    dropped = services.desk.duplicates(conversation.id)
+    if dropped is not None:
+        lines.append(_tell_dropped(dropped, language))
     return WhyOut(
         id=format_id("m", row.id),
         message=to_message(row, conversation),
         answers=await _answers(services, row, conversation),
         steps=[StepOut(stage=s.stage, verdict=s.verdict, detail=list(s.detail)) for s in trace],
-        lines=explain(trace, language),
+        lines=lines,
     )
+
+
+def _tell_dropped(dropped: Duplicates, language: str) -> str:
+    at = datetime.fromtimestamp(dropped.last_ms / 1000, UTC).astimezone().strftime("%H:%M:%S")
+    if language == "zh":
+        return f"重复  本会话丢弃了 {dropped.count} 条重复消息，最近 {at} 「{dropped.text}」"
+    return f"repeats  {dropped.count} dropped in this conversation, last {at} “{dropped.text}”"
 
 
 async def requeue_message(services: Using, ident: str) -> MovedOut:

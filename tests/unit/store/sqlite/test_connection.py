@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,26 @@ async def test_no_room_for_a_media_file_is_a_full_disk_too(
             await put(store, inbox=[row])
     assert not (await put(store, inbox=[row])).duplicates
     assert await all_messages(store) == [row]
+
+
+async def test_a_large_body_and_its_name_are_flushed_before_the_commit_begins(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+):
+    said: list[str] = []
+    fsync = os.fsync
+
+    def see(descriptor: int) -> None:
+        said.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", see)
+    writing(store).set_trace_callback(lambda sentence: said.append(sentence.split()[0]))
+    rows = [message(0, body=b"x" * 40_000), message(1, body=b"y" * 40_000)]
+    await put(store, inbox=rows)
+    assert said == ["file", "file", "folder", "BEGIN", "INSERT", "COMMIT"]
+    said.clear()
+    await put(store, inbox=[message(2)])
+    assert said == ["BEGIN", "INSERT", "COMMIT"]
 
 
 async def test_a_media_folder_that_is_gone_is_not_the_rows_fault(

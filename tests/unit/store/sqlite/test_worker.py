@@ -60,6 +60,8 @@ async def test_a_call_too_many_is_refused_and_room_comes_back(worker: Worker):
 
 
 async def test_a_cancelled_call_is_done_all_the_same_and_hurts_nobody(worker: Worker):
+    trouble: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: trouble.append(what))
     gate, done = threading.Event(), list[int]()
     first = worker.call(gate.wait)
     second = worker.call(lambda: done.append(1))
@@ -68,6 +70,7 @@ async def test_a_cancelled_call_is_done_all_the_same_and_hurts_nobody(worker: Wo
     await first
     await worker.call(lambda: None)
     assert done == [1]
+    assert trouble == []
 
 
 async def test_stopping_does_what_was_asked_before_then_the_last_thing():
