@@ -60,6 +60,19 @@ class Outside(msgspec.Struct, frozen=True):
     spawn: Callable[[Coroutine[Any, Any, None]], object]
 
 
+class Done(msgspec.Struct, frozen=True):
+    """A committed plan.
+
+    Args:
+        repeated: positions of items that were there before.
+        unclaimed: deliveries that somebody else took out of the queue meanwhile.
+    """
+
+    plan: Plan
+    repeated: frozenset[int]
+    unclaimed: frozenset[int]
+
+
 class Core:
     """The exchange of one node (`contract.Exchange`).
 
@@ -281,7 +294,7 @@ class Core:
         while work:
             part, more, is_dead = work[0]
             try:
-                await self._commit(part, more, is_dead=is_dead)
+                done = await self._commit(part, more, is_dead=is_dead)
             except StoreUnavailable:
                 self._put_back(work)
                 raise
@@ -290,6 +303,18 @@ class Core:
                 work.extendleft(reversed(self._split(part, more, error, is_dead=is_dead)))
             else:
                 work.popleft()
+                self._after(part, more, done)
+
+    def _after(self, items: list[Item], extras: Extras, done: Done) -> None:
+        """Tell what is durable. A fault in here must never have the rows written again."""
+        try:
+            self._tell(items, extras, done.plan, done.unclaimed)
+            self._show(items, done)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": it is committed, go on
+            self._on_trouble("tell", error)
+            for post in extras.posts:
+                if not post.done.done():
+                    post.done.set_exception(error)
 
     def _split(
         self, items: list[Item], extras: Extras, error: Exception, *, is_dead: bool
@@ -316,10 +341,11 @@ class Core:
 
     def _put_back(self, work: deque[tuple[list[Item], Extras, bool]]) -> None:
         for items, extras, _ in reversed(work):
+            extras.claims.clear()  # still QUEUED: dispatch looks at their seats again
             self._queue.extendleft(reversed(items))
             self._extras.put_back(extras)
 
-    async def _commit(self, items: list[Item], extras: Extras, *, is_dead: bool) -> None:
+    async def _commit(self, items: list[Item], extras: Extras, *, is_dead: bool) -> Done:
         await self._load(items, extras)
         skip: frozenset[int] = frozenset()
         while True:
@@ -340,15 +366,18 @@ class Core:
         )
         if extras.ranges or extras.outcomes:
             self._meter.outcomes(_count(extras))
-        self._tell(items, extras, plan, committed.unclaimed)
-        repeated = skip.union(plan.repeats)
-        for position in repeated:
+        return Done(plan, skip.union(plan.repeats), committed.unclaimed)
+
+    def _show(self, items: list[Item], done: Done) -> None:
+        """Tell who looks on, and remember the repeats for `why`."""
+        now_ms = done.plan.beat.now_ms
+        for position in done.repeated:
             item = items[position]
             state = self.conversations.get(item.key)
             if state is not None:
-                self.watchers.repeated(state.id, item.event, plan.beat.now_ms)
+                self.watchers.repeated(state.id, item.event, now_ms)
         if self.watchers:
-            self.watchers.committed(items, repeated, plan, self._clock.now_ms())
+            self.watchers.committed(items, done.repeated, done.plan, now_ms)
 
     async def _load(self, items: list[Item], extras: Extras) -> None:
         """Read the conversations that the cache does not have, in one look-up."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from trunkline import failpoints
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Settled
@@ -91,7 +93,11 @@ class Sender:
         flushed: dict[Origin, None],
     ) -> None:
         """Hand over what the beat made SENDING; links that got something join `flushed`."""
-        claimed = [self._outgoing(one) for one in claims if one.row.id not in unclaimed]
+        claimed = [
+            outgoing
+            for one in claims
+            if one.row.id not in unclaimed and (outgoing := self._outgoing(one)) is not None
+        ]
         outgoing = [*answers, *claimed]
         if not outgoing:
             return
@@ -127,21 +133,26 @@ class Sender:
                 self._collected[out.delivery.id] = Settled(out.delivery.id, Fate.LATER)
         return by_origin
 
-    def _outgoing(self, queued: Queued) -> Outgoing:
+    def _outgoing(self, queued: Queued) -> Outgoing | None:
+        """Build what leaves; a row that cannot be read is DEAD and holds nothing up."""
         conversation = queued.conversation
-        context = queued.context
-        if queued.question is not None and queued.question.body:
-            context = decode_event(queued.question.body).context
-        delivery = Delivery(
-            queued.row.id,
-            conversation.chat,
-            decode_what(queued.row.body),
-            context,
-            queued.row.at_ms,
-            queued.row.attempt + 1,
-        )
         facts = self._facts[conversation.line]
-        return Outgoing(delivery, conversation.line, facts.seat_of(conversation.chat), None)
+        chat = conversation.chat
+        seat_key = facts.seat_of(chat)
+        row = queued.row
+        context = queued.context
+        try:
+            what = decode_what(row.body)
+            if queued.question is not None and queued.question.body:
+                context = decode_event(queued.question.body).context
+        except msgspec.DecodeError as error:
+            dead = Outcome(
+                row.id, DeliveryState.DEAD, self._clock.now_ms(), reason=f"unreadable: {error}"
+            )
+            self._outcome(dead, (facts.name, seat_key))
+            return None
+        delivery = Delivery(row.id, chat, what, context, row.at_ms, row.attempt + 1)
+        return Outgoing(delivery, facts.name, seat_key, None)
 
     def _note(self, line: str, seat_key: str, settled: Settled) -> None:
         facts = self._facts[line]
