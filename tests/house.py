@@ -239,6 +239,7 @@ class House:
             for name, options in self._options.items()
         }
         facts.update(facts_of(self.lines))
+        await self.core.dispatch.learn()
         self.fleet = NodeFleet(self.lines, {}, self._resumed)
         self.desk = Desk(
             core=self.core,

@@ -151,6 +151,7 @@ class App:
         )
         self.lines = self._make_lines(loop)
         self._facts.update(facts_of(self.lines))
+        await self.core.dispatch.learn()
         self.supervisors = self._make_supervisors()
         self.fleet = NodeFleet(self.lines, self.supervisors, self._resumed)
         self.desk = Desk(

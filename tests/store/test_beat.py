@@ -318,7 +318,7 @@ async def test_bodies_of_any_size_come_back(store: SqliteStore, size: int):
     assert [row.body for row in await all_messages(store)] == [body]
     assert [row.body for row in await all_deliveries(store)] == [body]
     assert [row.body for row in (await store.waiting(ConversationId(1)))[1]] == [body]
-    queued = await store.queued("mai", "bot", "", 10, NOW_MS)
+    queued = (await store.queued("mai", "bot", "", 10, NOW_MS)).rows
     assert [(one.row.body, one.question and one.question.body) for one in queued] == [(body, body)]
 
 

@@ -58,7 +58,7 @@ async def test_a_drafts_clock_starts_at_its_approval(store: SqliteStore, clock: 
     assert (await get(store, 0)).expires_ms == now_ms + 120_000
     assert (await get(store, 1)).expires_ms == 0
     assert await store.expire(now_ms, 9) == []
-    found = await store.queued("mai", "bot", "", 9, now_ms)
+    found = (await store.queued("mai", "bot", "", 9, now_ms)).rows
     assert [one.row.id for one in found] == [delivery_id(0), delivery_id(1)]
 
 
@@ -75,7 +75,7 @@ async def test_what_is_requeued_is_not_settled_and_leaves_at_once(
     found = await get(store, 0)
     assert (found.settled_ms, found.due_ms, found.attempt) == (0, 0, 1)
     assert found.id == delivery_id(0)  # the id the peer knows it by never changes
-    assert len(await store.queued("mai", "bot", "", 9, clock.now_ms())) == 1
+    assert len((await store.queued("mai", "bot", "", 9, clock.now_ms())).rows) == 1
 
 
 async def test_a_group_that_one_restart_left_is_moved_together(store: SqliteStore):
@@ -95,9 +95,9 @@ async def test_a_group_that_one_restart_left_is_moved_together(store: SqliteStor
 async def test_a_row_that_was_under_way_and_moved_blocks_nothing(store: SqliteStore):
     rows = [answer(0), answer(1, state=QUEUED)]
     await put(store, conversations=[chat(1)], outbox=rows)
-    assert await store.queued("mai", "bot", "", 9, NOW_MS) == []
+    assert (await store.queued("mai", "bot", "", 9, NOW_MS)).rows == []
     assert await store.move_delivery(delivery_id(0), [SENDING], DISCARDED, "person")
-    found = await store.queued("mai", "bot", "", 9, NOW_MS)
+    found = (await store.queued("mai", "bot", "", 9, NOW_MS)).rows
     assert [one.row.id for one in found] == [delivery_id(1)]
 
 

@@ -25,6 +25,12 @@ from trunkline.store.contract import Beat
 from trunkline.store.sqlite import SqliteStore
 
 
+async def depth(store: SqliteStore, line: str, account: str, peer: str) -> tuple[int, int]:
+    """Return (queued rows, earliest due time) of a seat, by the store's own clock."""
+    queue = await store.queued(line, account, peer, 1, store._clock.now_ms())
+    return queue.depth, queue.due_ms
+
+
 async def test_what_was_sending_is_one_uncertain_group_for_each_restart(
     make_store: MakeStore, clock: FakeClock
 ):
@@ -42,7 +48,7 @@ async def test_what_was_sending_is_one_uncertain_group_for_each_restart(
     assert found is not None
     assert (found.row.reason, found.row.settled_ms) == ("restart 2", NOW_MS + 5000)
     # Held, and in nobody's way.
-    queued = await store.queued("mai", "bot", "", 9, NOW_MS + 5000)
+    queued = (await store.queued("mai", "bot", "", 9, NOW_MS + 5000)).rows
     assert [one.row.id for one in queued] == [delivery_id(3)]
     await put(store, claims=[delivery_id(3)])
     await store.close()
@@ -67,7 +73,7 @@ async def test_a_peer_that_drops_second_copies_gets_it_again(make_store: MakeSto
     store = make_store()
     await store.open(requeue_lines=["api"])
     assert await states_of(store, [delivery_id(0), delivery_id(1)]) == [UNCERTAIN, QUEUED]
-    (again,) = await store.queued("api", "bot", "", 9, NOW_MS)
+    (again,) = (await store.queued("api", "bot", "", 9, NOW_MS)).rows
     assert (again.row.id, again.row.attempt) == (delivery_id(1), 1)
     await store.close()
 
@@ -93,7 +99,7 @@ async def test_a_due_time_from_a_clock_that_was_ahead_is_brought_back(
     await put(store, conversations=[chat(1)], outbox=[answer(0, state=QUEUED, due_ms=far)])
     await store.close()
     await store.open()
-    assert await store.queue_depth("mai", "bot", "") == (1, NOW_MS + 86_400_000)
+    assert await depth(store, "mai", "bot", "") == (1, NOW_MS + 86_400_000)
     await store.close()
 
 

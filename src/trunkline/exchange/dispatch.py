@@ -2,8 +2,9 @@
 
 A seat is *direct* while no delivery waits for it: then a reply is inserted as SENDING and leaves
 with the beat that decided it. As soon as one row is QUEUED for a seat, everything for that seat is
-queued behind it and leaves in order by claims, until nothing waits any more. So the order within a
-conversation holds whatever failed, and the fast path costs one set look-up.
+queued behind it and leaves in order by claims; with the commit of the last claim it is direct
+again. So the order within a conversation holds whatever failed, and the fast path costs one set
+look-up.
 """
 
 from __future__ import annotations
@@ -21,14 +22,22 @@ from trunkline.store.contract import Queued, Store
 
 CLAIM_BATCH = 64
 ROUND_SEATS = 32
+# At the bound nobody is direct: everything is queued and leaves by claims, slower but in order.
+WAITING_SEATS = 100_000
 _PROBE = Chat("\0account", "probe", "\0peer")
+
+Where = tuple[str, str]  # line, seat
 
 
 class Claimer(Protocol):
     """The beat, as dispatch needs it."""
 
-    def claim(self, rows: Sequence[Queued]) -> asyncio.Future[None]:
-        """Put rows into the next beat; done when they are claimed and handed over."""
+    def claim(self, rows: Sequence[Queued], committed: Callable[[], None]) -> asyncio.Future[None]:
+        """Put rows into the next beat.
+
+        `committed` is called right after its commit, before anything is written or decided; the
+        future is done once the rows are handed over, or were not claimed because the store is away.
+        """
         ...
 
 
@@ -37,7 +46,6 @@ class Dispatch:
 
     Args:
         store, clock, facts, router: see `intake.Core`.
-        claimer: takes what may leave into the next beat.
         later: `(delay_s, call)`, the loop's timer.
     """
 
@@ -55,44 +63,52 @@ class Dispatch:
         self._facts = facts
         self._router = router
         self._later = later
-        self._direct: set[tuple[str, str]] = set()
-        self._versions: dict[tuple[str, str], int] = {}
-        self._todo: dict[tuple[str, str], None] = {}
+        # Every seat with a QUEUED row, and how many were queued for it since it is in here.
+        self._waiting: dict[Where, int] = {}
+        self._is_overfull = False
+        self._todo: dict[Where, None] = {}
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._is_stopping = False
 
+    async def learn(self) -> None:
+        """Read which seats have queued rows. Before the first link: all others are direct."""
+        chats = await self._store.queued_chats(WAITING_SEATS + 1)
+        for line, chat in chats:
+            facts = self._facts.get(line)
+            if facts is not None:
+                self._waiting[line, facts.seat_of(chat)] = 0
+        self._is_overfull = len(chats) > WAITING_SEATS
+
     def is_direct(self, line: str, seat_key: str) -> bool:
         """Whether nothing older waits for this seat."""
-        return (line, seat_key) in self._direct
+        return (line, seat_key) not in self._waiting and not self._is_overfull
 
     def seated(self, origin: Origin, seat: Seat) -> None:
-        """A link is ready: a fresh visitor is direct at once, others after a look at the queue."""
+        """A link is ready: what waits for its seat may leave."""
         where = (origin.line, seat.key)
-        if seat.is_new:
-            self._direct.add(where)
-        else:
+        if where in self._waiting or self._is_overfull:
             self.look(where)
 
     def unseated(self, line: str, seat_key: str) -> bool:
         """The last link of a seat is gone; return whether something may wait for it."""
         where = (line, seat_key)
-        self._direct.discard(where)
         self._todo.pop(where, None)
-        return self._versions.pop(where, None) is not None
+        return where in self._waiting
+
+    def forget(self, line: str, seat_key: str) -> None:
+        """Nothing waits for a seat any more that never comes back."""
+        self._waiting.pop((line, seat_key), None)
 
     def queued(self, line: str, seat_key: str) -> None:
         """A row is (about to be) QUEUED for this seat."""
         where = (line, seat_key)
-        self._direct.discard(where)
-        self._versions[where] = self._versions.get(where, 0) + 1
+        self._waiting[where] = self._waiting.get(where, 0) + 1
+        self._is_overfull = self._is_overfull or len(self._waiting) > WAITING_SEATS
         if self._router.find(line, seat_key):
             self.look(where)
-        elif len(self._versions) > 100_000:
-            # The rows are in the store; only the mark that a brief seat left some is forgotten.
-            self._versions.pop(next(iter(self._versions)))
 
-    def look(self, where: tuple[str, str]) -> None:
+    def look(self, where: Where) -> None:
         """Look at the seat's queue soon."""
         self._todo[where] = None
         self._wake.set()
@@ -127,36 +143,47 @@ class Dispatch:
                 for where in seats:
                     self._later(1.0, lambda where=where: self.look(where))
 
-    async def _round(self, claimer: Claimer, seats: Sequence[tuple[str, str]]) -> None:
+    async def _round(self, claimer: Claimer, seats: Sequence[Where]) -> None:
         rows: list[Queued] = []
+        emptied: dict[Where, int] = {}
         for where in seats:
-            rows += await self._fetch(where)
-        if rows:
-            await claimer.claim(rows)
+            rows += await self._fetch(where, emptied)
+        if not rows:
+            self._free(emptied)
+            return
+        await claimer.claim(rows, lambda: self._free(emptied))
+        for where in emptied:
+            if where in self._waiting and where not in self._todo:
+                # Not claimed: the store is away, or a row cannot be written. It is looked at again.
+                self._later(1.0, lambda where=where: self.look(where))
 
-    async def _fetch(self, where: tuple[str, str]) -> list[Queued]:
+    def _free(self, emptied: Mapping[Where, int]) -> None:
+        """Seats whose queue was taken whole are direct, unless more was queued meanwhile."""
+        for where, count in emptied.items():
+            if self._waiting.get(where) == count:
+                del self._waiting[where]
+            elif where in self._waiting:
+                self.look(where)
+        if self._is_overfull and not self._waiting:
+            self._is_overfull = False
+
+    async def _fetch(self, where: Where, emptied: dict[Where, int]) -> list[Queued]:
         line, seat_key = where
         facts = self._facts.get(line)
         if facts is None or facts.is_paused or not self._router.find(line, seat_key):
             return []
-        version = self._versions.get(where, 0)
+        count = self._waiting.setdefault(where, 0)
         account, peer = scope(facts, seat_key)
         now_ms = self._clock.now_ms()
-        rows = await self._store.queued(line, account, peer, CLAIM_BATCH, now_ms)
-        if rows:
-            self._todo[where] = None  # look again after these have left
-            return rows
-        depth, due_ms = await self._store.queue_depth(line, account, peer)
-        if depth == 0:
-            if self._versions.get(where, 0) == version and self._router.find(line, seat_key):
-                self._versions.pop(where, None)
-                self._direct.add(where)
-            elif self._versions.get(where, 0) != version:
-                self.look(where)
-        elif due_ms:
-            delay_s = max(0.05, (due_ms - now_ms) / 1000)
+        queue = await self._store.queued(line, account, peer, CLAIM_BATCH, now_ms)
+        if queue.depth == len(queue.rows):
+            emptied[where] = count
+        elif queue.rows:
+            self._todo[where] = None  # more waits behind these
+        elif queue.due_ms:
+            delay_s = max(0.05, (queue.due_ms - now_ms) / 1000)
             self._later(min(delay_s, 60.0), lambda: self.look(where))
-        return []
+        return queue.rows
 
 
 def scope(facts: LineFacts, seat_key: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ Split from the events, so that a row that cannot be stored fails alone and never
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -45,6 +46,17 @@ class DueTurn(msgspec.Struct):
     received_ms: int
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """Queued deliveries that shall leave with the next beat.
+
+    Args:
+        committed: called right after the commit.
+    """
+
+    rows: tuple[Queued, ...]
+    committed: Callable[[], None]
+
+
 class SentRange(msgspec.Struct, frozen=True, gc=False):
     """A beat whose deliveries, and no other row with an id between them, were simply written.
 
@@ -70,7 +82,7 @@ class Extras(msgspec.Struct):
 
     outcomes: list[Outcome] = []
     ranges: list[SentRange] = []
-    claims: list[Queued] = []
+    claims: list[Claim] = []
     posts: list[Post] = []
     kept: dict[tuple[str, str], bytes] = {}
     turns: list[DueTurn] = []

@@ -22,8 +22,8 @@ from trunkline.errors import StoreFull, StoreUnavailable
 from trunkline.exchange.contract import LineFacts, Meter, Origin, Router
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.dispatch import Dispatch
-from trunkline.exchange.extras import DueTurn, Extras, Post, SentRange
-from trunkline.exchange.planning import Decide, Item, Plan, Planner, dead_row
+from trunkline.exchange.extras import Claim, DueTurn, Extras, Post, SentRange
+from trunkline.exchange.planning import GONE, Decide, Item, Plan, Planner, dead_row
 from trunkline.exchange.sending import Sender, acknowledge
 from trunkline.exchange.watching import Watchers
 from trunkline.ids import Ids
@@ -175,10 +175,10 @@ class Core:
         """Decide by another rulebook from the next beat on."""
         self.planner.decide = decide
 
-    def claim(self, rows: Sequence[Queued]) -> asyncio.Future[None]:
+    def claim(self, rows: Sequence[Queued], committed: Callable[[], None]) -> asyncio.Future[None]:
         """Put queued rows into the next beat (`dispatch.Claimer`)."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._extras.claims += rows
+        self._extras.claims.append(Claim(tuple(rows), committed))
         self._claimed.append(done)
         self._wake.set()
         return done
@@ -259,7 +259,8 @@ class Core:
             for line, seat in expire:
                 account = seat.key if seat.account == seat.key else ""
                 peer = "" if account else seat.key
-                await self._store.expire_seat(line, account, peer, "the visitor left")
+                await self._store.expire_seat(line, account, peer, GONE)
+                self.dispatch.forget(line, seat.key)
             await self._write(items, extras)
         finally:
             for done in claimed:
@@ -408,7 +409,7 @@ class Core:
         beat = plan.beat
         beat.outcomes = extras.outcomes
         beat.sent_ranges = [(sent.first, sent.last) for sent in extras.ranges]
-        beat.claims = [queued.row.id for queued in extras.claims]
+        beat.claims = [queued.row.id for claim in extras.claims for queued in claim.rows]
         planner.keep(plan, extras.kept)
         for due in extras.turns:
             planner.take_turn(plan, due)
@@ -424,6 +425,8 @@ class Core:
         self, items: list[Item], extras: Extras, plan: Plan, unclaimed: frozenset[int]
     ) -> None:
         """Acknowledge, then send, then one write per link."""
+        for claim in extras.claims:
+            claim.committed()
         flushed = acknowledge(items)
         self.sender.send(plan.outgoing, extras.claims, unclaimed, flushed)
         failpoints.hit("send.before_write")

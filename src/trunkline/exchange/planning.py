@@ -35,6 +35,7 @@ from trunkline.store.contract import (
     TurnRow,
 )  # fmt: skip
 
+GONE = "the visitor left"
 REPLY_LIFE_MS = 120_000  # reliability 1: automatic replies carry expires_at (120 s)
 
 Decide = Callable[[ConversationState, Turn], Verdict]
@@ -226,7 +227,12 @@ class Planner:
         chat = state.chat
         seat_key = facts.seat_of(chat)
         is_here = origin is not None and origin.can_send
-        is_direct = is_here and not facts.is_paused and self._is_direct(facts.name, seat_key)
+        is_direct = (
+            is_here
+            and not facts.is_paused
+            and self._is_direct(facts.name, seat_key)
+            and (facts.name, seat_key) not in plan.seats  # nothing may pass what this beat queues
+        )
         is_gone = facts.has_brief_seats and not is_here
         expires = beat.now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
         for nth, reply in enumerate(replies):
@@ -237,7 +243,7 @@ class Planner:
             elif is_direct:
                 row_state = DeliveryState.SENDING
             elif is_gone:
-                row_state, reason = DeliveryState.EXPIRED, "the visitor left"
+                row_state, reason = DeliveryState.EXPIRED, GONE
             source = reply.source.value
             if reply.name:
                 source = f"{source}:{reply.name}"

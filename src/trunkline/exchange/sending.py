@@ -12,8 +12,8 @@ from trunkline.dialects.contract import Settled
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.dispatch import Dispatch
-from trunkline.exchange.extras import SentRange, Settling
-from trunkline.exchange.planning import Item, Outgoing
+from trunkline.exchange.extras import Claim, SentRange, Settling
+from trunkline.exchange.planning import GONE, Item, Outgoing
 from trunkline.model.delivery import Delivery, DeliveryState
 from trunkline.model.delivery import Outcome as Fate
 from trunkline.store.contract import Outcome, Queued
@@ -25,7 +25,6 @@ _STATES: Mapping[Fate, DeliveryState] = {
     Fate.UNCERTAIN: DeliveryState.UNCERTAIN,
     Fate.LATER: DeliveryState.QUEUED,
 }
-GONE = "the visitor left"
 
 
 def acknowledge(items: Sequence[Item]) -> dict[Origin, None]:
@@ -88,14 +87,15 @@ class Sender:
     def send(
         self,
         answers: Sequence[Outgoing],
-        claims: Sequence[Queued],
+        claims: Sequence[Claim],
         unclaimed: frozenset[int],
         flushed: dict[Origin, None],
     ) -> None:
         """Hand over what the beat made SENDING; links that got something join `flushed`."""
         claimed = [
             outgoing
-            for one in claims
+            for claim in claims
+            for one in claim.rows
             if one.row.id not in unclaimed and (outgoing := self._outgoing(one)) is not None
         ]
         outgoing = [*answers, *claimed]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from trunkline.ids import ConversationId, DeliveryId, InboxId
+from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
 
@@ -173,6 +174,20 @@ class Queued(msgspec.Struct, frozen=True):
     question: InboxRow | None = None
 
 
+class Queue(msgspec.Struct, frozen=True):
+    """The queue of a seat.
+
+    Args:
+        rows: those that may leave now, oldest first.
+        depth: QUEUED rows that are not too late, `rows` included.
+        due_ms: the earliest due time of those that wait for one, 0 = none does.
+    """
+
+    rows: list[Queued]
+    depth: int
+    due_ms: int
+
+
 class Page(msgspec.Struct, frozen=True):
     """One page of a list; `cursor` is "" at its end."""
 
@@ -212,18 +227,16 @@ class Store(Protocol):
         """Return the first id that no conversation has; the exchange counts on from it."""
         ...
 
-    async def queued(
-        self, line: str, account: str, peer: str, limit: int, now_ms: int
-    ) -> list[Queued]:
-        """Return deliveries that may leave now, oldest first, for a seat.
+    async def queued(self, line: str, account: str, peer: str, limit: int, now_ms: int) -> Queue:
+        """Return a seat's queue: what may leave now, oldest first, and what else waits.
 
         `peer` "" = all chats of the account. A conversation's rows come in order, and none comes
         while an earlier one of it waits for its due time or is SENDING.
         """
         ...
 
-    async def queue_depth(self, line: str, account: str, peer: str) -> tuple[int, int]:
-        """Return (queued rows, earliest due_ms among those that are not due) for a seat."""
+    async def queued_chats(self, limit: int) -> list[tuple[str, Chat]]:
+        """Return (line, chat) of at most `limit` conversations that have QUEUED rows."""
         ...
 
     async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from trunkline.ids import ConversationId, DeliveryId, question_id
+from trunkline.model.address import Chat
 from trunkline.model.delivery import DeliveryState
-from trunkline.store.contract import OutboxRow, Page, Queued
+from trunkline.store.contract import OutboxRow, Page, Queue, Queued
 from trunkline.store.media import MAX_ROW_BYTES, Media
 
 from . import conversations, inbox
@@ -67,8 +68,8 @@ def queued(
     seat: tuple[str, str, str],
     limit: int,
     now_ms: int,
-) -> list[Queued]:
-    """Return what may leave now, oldest first.
+) -> Queue:
+    """Return what may leave now, oldest first, and how much waits in all.
 
     One pass in the order of ids: a conversation is closed for the rest of the pass as soon as a
     row of it must wait. A row whose body was lost with its file can never leave: it is DEAD.
@@ -76,15 +77,19 @@ def queued(
     sending = flight.earliest()
     ids: list[int] = []
     closed: set[int] = set()
+    depth = earliest = 0
     for ident, conversation, due_ms, expires_ms in _seat_rows(connection, *seat):
-        if conversation in closed or 0 < expires_ms <= now_ms:
+        if 0 < expires_ms <= now_ms:
+            continue
+        depth += 1
+        if due_ms > now_ms:
+            earliest = min(earliest, due_ms) if earliest else due_ms
+        if conversation in closed or len(ids) == limit:
             continue
         if due_ms > now_ms or sending.get(conversation, LAST) < ident:
             closed.add(conversation)
             continue
         ids.append(ident)
-        if len(ids) == limit:
-            break
     found: list[Queued] = []
     for ident in ids:
         one = get(connection, media, ident, is_answering=True)
@@ -92,19 +97,14 @@ def queued(
             found.append(one)
         else:
             connection.execute(SQL["bury"], (ident, now_ms, _NO_BODY))
-    return found
+            depth -= 1
+    return Queue(found, depth, earliest)
 
 
-def depth(connection: Connection, *, seat: tuple[str, str, str], now_ms: int) -> tuple[int, int]:
-    """Return (QUEUED rows that are not too late, earliest due time of those that wait for one)."""
-    count, earliest = 0, 0
-    for _, _, due_ms, expires_ms in _seat_rows(connection, *seat):
-        if 0 < expires_ms <= now_ms:
-            continue
-        count += 1
-        if due_ms > now_ms and (not earliest or due_ms < earliest):
-            earliest = due_ms
-    return count, earliest
+def queued_chats(connection: Connection, limit: int) -> list[tuple[str, Chat]]:
+    """Return (line, chat) of conversations with QUEUED rows."""
+    rows = connection.execute(SQL["queued_chats"], (limit,)).fetchall()
+    return [(line, Chat(account, kind, peer)) for line, account, kind, peer in rows]
 
 
 def expire(connection: Connection, now_ms: int, limit: int) -> list[DeliveryId]:

@@ -111,6 +111,11 @@ FROM conversation c CROSS JOIN outbox o INDEXED BY outbox_queued ON o.conversati
 WHERE o.mark = 1 AND c.line = ? AND c.account = ? AND c.peer = ?
 ORDER BY o.id;
 
+-- name: queued_chats
+SELECT DISTINCT c.line, c.account, c.kind, c.peer
+FROM outbox o INDEXED BY outbox_mark CROSS JOIN conversation c ON c.id = o.conversation
+WHERE o.mark = 1 LIMIT ?;
+
 -- name: expired
 SELECT id FROM outbox INDEXED BY outbox_mark
 WHERE mark = 1 AND expires_ms BETWEEN 1 AND ? ORDER BY id LIMIT ?;

@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeVar
 from trunkline.clock import Clock
 from trunkline.errors import StoreUnavailable
 from trunkline.ids import ConversationId, DeliveryId, InboxId
+from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
 from trunkline.store.contract import (
@@ -25,6 +26,7 @@ from trunkline.store.contract import (
     InboxState,
     OutboxRow,
     Page,
+    Queue,
     Queued,
     Retention,
     TurnRow,
@@ -169,10 +171,8 @@ class SqliteStore:
         """Return the first id that no conversation has."""
         return await self._write(conversations.next_id)
 
-    async def queued(
-        self, line: str, account: str, peer: str, limit: int, now_ms: int
-    ) -> list[Queued]:
-        """Return deliveries of a seat that may leave now, oldest first."""
+    async def queued(self, line: str, account: str, peer: str, limit: int, now_ms: int) -> Queue:
+        """Return the queue of a seat."""
         seat = (line, account, peer)
         return await self._write(
             lambda db: outbox.queued(
@@ -180,10 +180,9 @@ class SqliteStore:
             )
         )
 
-    async def queue_depth(self, line: str, account: str, peer: str) -> tuple[int, int]:
-        """Return (queued rows, earliest due time among those not due) of a seat."""
-        now_ms, seat = self._clock.now_ms(), (line, account, peer)
-        return await self._write(lambda db: outbox.depth(db, seat=seat, now_ms=now_ms))
+    async def queued_chats(self, limit: int) -> list[tuple[str, Chat]]:
+        """Return conversations that have QUEUED rows."""
+        return await self._write(lambda db: outbox.queued_chats(db, limit))
 
     async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:
         """QUEUED rows that are too late → EXPIRED."""
