@@ -190,6 +190,7 @@ class House:
         self.log = Notes()
         self.counts = Counts()
         self.troubles: list[tuple[str, BaseException | None]] = []
+        self.troubled = asyncio.Event()
         self.timers: list[tuple[float, Any]] = []
         self._options = lines or {"blog": {"dialect": "contact"}, "core": {"dialect": "maim"}}
         self._spec = RulebookSpec(rules=tuple(rules), defaults=tuple(defaults))
@@ -210,7 +211,7 @@ class House:
                 router=self.roster,
                 facts=facts,
                 meter=self.counts,
-                on_trouble=lambda action, error: self.troubles.append((action, error)),
+                on_trouble=self._trouble,
                 later=lambda delay_s, call: self.timers.append(
                     (self.clock.monotonic_s() + delay_s, call)
                 ),
@@ -297,6 +298,12 @@ class House:
             await self.core.quiet()
             await self.core.dispatch.quiet()
 
+    async def recovered(self) -> None:
+        """Return when the store is no trouble any more."""
+        while self.core.trouble:
+            self.troubled.clear()
+            await self.troubled.wait()
+
     def ring(self) -> None:
         """Ring the timers whose time has come."""
         now_s = self.clock.monotonic_s()
@@ -327,6 +334,10 @@ class House:
 
         self.timers.append((at_s, ring))
         return handle
+
+    def _trouble(self, action: str, error: BaseException | None) -> None:
+        self.troubles.append((action, error))
+        self.troubled.set()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

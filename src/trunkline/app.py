@@ -51,6 +51,7 @@ from trunkline.web.server import Server, Socket
 
 STOP_S = 10.0
 LAG_STEP_S = 0.1
+SAME_SIGNAL_S = 0.5
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -89,6 +90,7 @@ class App:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_asked = asyncio.Event()
+        self._stop_asked_s = 0.0
         self._is_stopping = False
         self._total_bytes = 0
 
@@ -312,10 +314,17 @@ class App:
     # -- stop --------------------------------------------------------------------------------
 
     def ask_to_stop(self) -> None:
-        """Begin to stop; asked again, end at once."""
-        if self._stop_asked.is_set():
+        """Begin to stop; asked again, end at once.
+
+        A supervisor may signal the process and its group together: what comes within half a
+        second is the same request.
+        """
+        now_s = self.clock.monotonic_s()
+        if not self._stop_asked.is_set():
+            self._stop_asked_s = now_s
+            self._stop_asked.set()
+        elif now_s - self._stop_asked_s > SAME_SIGNAL_S:
             os._exit(1)
-        self._stop_asked.set()
 
     async def run(self) -> None:
         """Serve until asked to stop."""

@@ -76,7 +76,8 @@ def find_missing(
         if options.enabled and options.link == "listen"
     }
     if not is_loopback(server.host):
-        where = f"{server.host}:{server.port}"
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        where = f"{host}:{server.port}"
         missing += _find_tls(where, server.host, "[server]", server.tls_cert, server, problems)
         for name, options in listening.items():
             if not options.bind:

@@ -142,11 +142,12 @@ def _lint(spec: RulebookSpec, path: KeyPath, problems: Problems) -> None:
 
     The pipeline's sentences are `[[table]] N: key: what` or `[[table]] N: key = what`.
     """
+    told: dict[KeyPath, bool] = {}  # keys whose shape is wrong already need no second sentence
     for sentence in lint_rulebook(spec):
         detail = sentence.partition(": ")[2]
         key = _LINTED_KEY.match(detail)
         where = (*path, key[1]) if key else path
-        if not problems.has(where):
+        if not told.setdefault(where, problems.has(where)):
             detail = detail[key.end() :] if key else detail
             problems.add(where, detail, detail)
 

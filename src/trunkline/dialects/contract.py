@@ -336,6 +336,7 @@ class Dialect(msgspec.Struct, frozen=True):
         paths: `(options) → the exact paths a listening line serves`, the main one first.
         listens: roles that may listen.
         dials: roles that may dial.
+        kinds: kinds of chats that something may be sent to; empty = any.
     """
 
     name: str
@@ -350,6 +351,7 @@ class Dialect(msgspec.Struct, frozen=True):
     paths: Callable[[Any], Sequence[str]]
     listens: tuple[str, ...] = ()
     dials: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 Direction: TypeAlias = Literal["listen", "dial"]

@@ -94,7 +94,7 @@ class LineFacts(msgspec.Struct):
     Args:
         seat_of: the seat that a chat's deliveries go to.
         stale_after_ms: older messages get no automatic answer; 0 = any age does.
-        kinds: kinds of chats that an address of this line may name; the first is the usual one.
+        kinds: kinds of chats that an address of this line may name; empty = any.
         has_brief_seats: its visitors never come back (plain contact visitors).
     """
 
@@ -107,6 +107,7 @@ class LineFacts(msgspec.Struct):
     debounce_s: float = 0.0
     stale_after_ms: int = 0
     has_brief_seats: bool = False
+    kinds: tuple[str, ...] = ()
 
 
 class Meter(Protocol):

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 
 from trunkline.clock import Clock
 from trunkline.errors import StoreFull
+from trunkline.exchange.bodies import encode_say
 from trunkline.exchange.contract import Duplicates, LineFacts, Router, Seen, Sent
+from trunkline.exchange.conversations import Key
+from trunkline.exchange.dispatch import WAITING_SEATS
 from trunkline.exchange.extras import Post
 from trunkline.exchange.intake import Core
 from trunkline.ids import ConversationId, DeliveryId
@@ -57,11 +60,14 @@ class Desk:
         if facts is None:
             known = ", ".join(self._facts) or "none"
             raise LookupError(f"there is no line {address.line!r}; lines: {known}")
+        if facts.kinds and address.kind not in facts.kinds:
+            known = ", ".join(facts.kinds)
+            raise ValueError(f"line {address.line} has chats of the kinds {known} only")
         key = (address.line, self._account(facts, address), address.kind, address.id)
         if dedupe:
             earlier = await self._store.delivery_by_dedupe(dedupe)
             if earlier is not None:
-                return Sent(earlier, is_repeat=True)
+                return await self._repeat(earlier, key, segments)
         if self._core.is_disk_low:
             raise StoreFull
         if self._under_way >= POSTS:
@@ -79,10 +85,22 @@ class Desk:
             earlier = await self._store.delivery_by_dedupe(dedupe) if dedupe else None
             if earlier is None:
                 raise
-            return Sent(earlier, is_repeat=True)
+            return await self._repeat(earlier, key, segments)
         finally:
             self._under_way -= 1
         return Sent(ident)
+
+    async def _repeat(self, earlier: DeliveryId, key: Key, segments: Segments) -> Sent:
+        """Return the delivery of a repeated request; the key must not stand for another message."""
+        found = await self._store.delivery(earlier)
+        if found is not None and found.row.body:
+            at = found.conversation
+            is_same = (at.line, at.account, at.kind, at.peer) == key
+            if not is_same or found.row.body != encode_say(segments):
+                raise ValueError(
+                    "this Idempotency-Key was used for another message; take a new one"
+                )
+        return Sent(earlier, is_repeat=True)
 
     def _account(self, facts: LineFacts, address: Address) -> str:
         if facts.has_brief_seats:
@@ -124,14 +142,10 @@ class Desk:
         self._core.spawn(self._look())
 
     async def _look(self) -> None:
-        page = await self._store.deliveries(
-            states=(DeliveryState.QUEUED,), line="", cursor="", limit=500
-        )
-        for queued in page.rows:
-            conversation = queued.conversation
-            facts = self._facts.get(conversation.line)
+        for line, chat in await self._store.queued_chats(WAITING_SEATS):
+            facts = self._facts.get(line)
             if facts is not None:
-                self._core.dispatch.queued(conversation.line, facts.seat_of(conversation.chat))
+                self._core.dispatch.queued(line, facts.seat_of(chat))
 
     def duplicates(self, conversation: ConversationId) -> Duplicates | None:
         """Return the repeats dropped in a conversation since the start."""

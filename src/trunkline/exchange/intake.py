@@ -241,6 +241,8 @@ class Core:
     def _has_work(self) -> bool:
         if self._extras.is_urgent() or self._expire:
             return True
+        if self.trouble and not self._is_stopping:
+            return True  # an empty beat asks the store whether it is there again
         if self._queue and not self.is_disk_low:
             return True
         return (self._is_due or self._is_stopping) and not self._extras.is_empty()
@@ -249,18 +251,13 @@ class Core:
         return self._extras.is_empty() and (not self._queue or self.is_disk_low)
 
     async def _beat(self) -> None:
+        await self._expire_seats()
         items = await self._gather()
         extras, self._extras = self._extras, Extras()
         claimed, self._claimed = self._claimed, []
         look_after, self._look_after = self._look_after, set()
-        expire, self._expire = self._expire, []
         self._is_due = False
         try:
-            for line, seat in expire:
-                account = seat.key if seat.account == seat.key else ""
-                peer = "" if account else seat.key
-                await self._store.expire_seat(line, account, peer, GONE)
-                self.dispatch.forget(line, seat.key)
             await self._write(items, extras)
         finally:
             for done in claimed:
@@ -268,6 +265,16 @@ class Core:
                     done.set_result(None)
             for where in look_after:
                 self.dispatch.look(where)
+
+    async def _expire_seats(self) -> None:
+        """What waits for a visitor who never comes back is EXPIRED, visibly."""
+        while self._expire:
+            line, seat = self._expire[0]
+            account = seat.key if seat.account == seat.key else ""
+            peer = "" if account else seat.key
+            await self._store.expire_seat(line, account, peer, GONE)
+            self.dispatch.forget(line, seat.key)
+            self._expire.pop(0)
 
     async def _gather(self) -> list[Item]:
         """Take at most 256 events or 4 MiB, one larger event alone."""
@@ -345,6 +352,7 @@ class Core:
             extras.claims.clear()  # still QUEUED: dispatch looks at their seats again
             self._queue.extendleft(reversed(items))
             self._extras.put_back(extras)
+        self._is_due = True
 
     async def _commit(self, items: list[Item], extras: Extras, *, is_dead: bool) -> Done:
         await self._load(items, extras)

@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_FORWARDED: Final = "forwarded"
 _FORWARDED_PREFIX: Final = "x-forwarded-"
+# What proxies write besides the headers that are believed: such a request did not start here.
+PROXY_HEADERS: Final = frozenset({
+    "forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip",
+})  # fmt: skip
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -61,7 +64,9 @@ def identify(peer: str, headers: Mapping[str, str], trusted: Sequence[_Network])
         headers: lower-case names; repeated `x-forwarded-for` values joined by commas.
         trusted: the proxies that are believed.
     """
-    is_forwarded = any(name == _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name in headers)
+    is_forwarded = any(
+        name in PROXY_HEADERS or name.startswith(_FORWARDED_PREFIX) for name in headers
+    )
     if not is_forwarded:
         return Caller(peer, is_loopback=is_loopback(peer))
     if not _is_within(peer, trusted):
@@ -141,7 +146,7 @@ def _hops(headers: Mapping[str, str]) -> list[str]:
     if listed is not None:
         return [_bare(part) for part in listed.split(",")]
     hops: list[str] = []
-    for element in headers.get(_FORWARDED, "").split(","):
+    for element in headers.get("forwarded", "").split(","):
         for pair in element.split(";"):
             name, _, value = pair.strip().partition("=")
             if name.lower() == "for":

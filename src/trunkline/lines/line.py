@@ -21,7 +21,7 @@ from trunkline.dialects.contract import (
     Tag,
 )  # fmt: skip
 from trunkline.dialects.options import LineOptions
-from trunkline.errors import LinkError, LocalProtocolError
+from trunkline.errors import LinkError, LinkLost, LocalProtocolError
 from trunkline.exchange.contract import Exchange, LineFacts
 from trunkline.ids import Ids
 from trunkline.lines.contract import LineState, LineStatus, Link, LinkLimits, LinkUser, SeatStatus
@@ -29,6 +29,8 @@ from trunkline.lines.driver import Driver
 from trunkline.lines.roster import Allowances, Roster
 
 SHOWN_SEATS = 50
+# Protocol error, no such data, bad UTF-8, too large, no pong, no reader (reliability 8).
+BROKEN_CODES = frozenset({1002, 1003, 1007, 1009, 1011, 1013})
 
 
 class LineLog(Protocol):
@@ -119,6 +121,7 @@ class Line:
             debounce_s=options.debounce_s,
             stale_after_ms=round(options.stale_after_s * 1000),
             has_brief_seats=dialect.traits[self.role].is_site,
+            kinds=dialect.kinds,
         )
         self.taps: list[Callable[[str, str, bytes], None]] = []
         self.drivers: dict[Driver, None] = {}
@@ -245,11 +248,26 @@ class Line:
         if self._emptied is not None and not self.drivers:
             self._emptied.set()
         self.around.meter.links(self.name, len(self.drivers))
-        if not self.is_public:
+        if isinstance(error, LinkLost) and error.code in BROKEN_CODES:
+            self._tell_broken(driver, error)
+        elif not self.is_public:
             self.around.log.info(
                 "link closed", line=self.name, dialect=self.dialect.name, error=str(error)
             )
         self._refresh()
+
+    def _tell_broken(self, driver: Driver, error: LinkLost) -> None:
+        """Say that a link ended over a broken rule: RFC 6455, a size, or no pong."""
+        self.around.meter.noticed(self.dialect.name, "link-failed")
+        head = driver.link.info.head if driver.link is not None else None
+        self.around.log.warning(
+            "link failed",
+            line=self.name,
+            dialect=self.dialect.name,
+            code=error.code,
+            reason=error.reason,
+            peer=head.peer if head is not None else "",
+        )
 
     def _refresh(self) -> None:
         """Compute the state of a listening line; a dialling one is told by its supervisor."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Again, Dial, LinkState, Now, Park
+from trunkline.dialects.contract import Again, Dial, Now, Park
 from trunkline.errors import CredentialError, LinkError, LinkRefused, Retry, TrunklineError
 from trunkline.lines.backoff import next_count, next_delay_s
 from trunkline.lines.contract import LineState, Link, LinkUser
@@ -167,8 +167,6 @@ class _Ear:
         """Take the open link."""
         self._driver.attach(link)
         self._driver.linked(link.info)
-        if self._driver.state is LinkState.READY:
-            self._driver.home.changed(self._driver)
         line = self._driver.home
         if isinstance(line, Line):
             line.state = LineState.CONNECTED

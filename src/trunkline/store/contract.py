@@ -174,6 +174,10 @@ class Queued(msgspec.Struct, frozen=True):
     question: InboxRow | None = None
 
 
+class BadCursor(ValueError):
+    """A cursor is none that a list gave out."""
+
+
 class Queue(msgspec.Struct, frozen=True):
     """The queue of a seat.
 

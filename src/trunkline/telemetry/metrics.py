@@ -41,8 +41,8 @@ REASONS: Final = (
     "unsupported_frame",
 )  # fmt: skip
 NOTICES: Final = (
-    "auth-failed", "greeted-twice", "large-frame", "peer-error", "rejected", "unexpected-ack",
-    "warned",
+    "auth-failed", "greeted-twice", "large-frame", "link-failed", "peer-error", "rejected",
+    "unexpected-ack", "warned",
 )  # fmt: skip
 _BEAT_EVENTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _COMMIT_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)

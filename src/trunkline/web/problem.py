@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from trunkline.errors import StoreFull, StoreUnavailable
+from trunkline.store.contract import BadCursor
 
 from .headers import HEADERS
 
@@ -209,6 +210,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(BadCursor, _on_cursor)
     app.add_exception_handler(StoreUnavailable, _on_store)
     app.add_exception_handler(Exception, _on_unexpected)
 
@@ -220,6 +222,11 @@ def _respond(request: Request, problem: Problem) -> Response:
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101  registered for this class only
     return _respond(request, error)
+
+
+async def _on_cursor(request: Request, error: Exception) -> Response:
+    said = Said("cursor 要照抄上一页给出的值。", "Take the cursor from the page before, unchanged.")
+    return _respond(request, Problem("invalid", said))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -596,7 +596,7 @@ LISTENING = [
     ('[server]\nhost = "localhost"\n' + CORE, []),
     ('[server]\nhost = "::1"\n' + CORE, []),
     (PUBLIC, ["0.0.0.0:8080: [server] tls_cert"]),
-    ('[server]\nhost = "::"\n', [":::8080: [server] tls_cert"]),
+    ('[server]\nhost = "::"\n', ["[::]:8080: [server] tls_cert"]),
     ('[server]\nhost = "gateway.example"\n', ["gateway.example:8080: [server] tls_cert"]),
     (PROXY, []),
     (PROXY + BLOG, []),  # visitors have no token

@@ -9,8 +9,10 @@ import pytest
 
 from house import ECHO, House, chat, kinds, maim, texts, visitor
 from trunkline.clock import FakeClock
-from trunkline.errors import StoreFull
+from trunkline.errors import StoreFull, StoreUnavailable
+from trunkline.model.address import parse_address
 from trunkline.model.delivery import DeliveryState
+from trunkline.model.message import parse_message
 from trunkline.store.contract import Beat, Committed, InboxState
 from trunkline.store.sqlite import SqliteStore
 
@@ -192,3 +194,48 @@ async def test_a_link_that_stops_reading_is_held_at_its_bound(tmp_path: Path) ->
             peer.pump()
         assert texts(peer.frames()) == [f"收到：t{n}" for n in range(200)]
         assert max(house.counts.beats) <= 64
+
+
+async def test_a_store_that_is_back_is_noticed_without_any_message(tmp_path: Path) -> None:
+    store = GatedStore(tmp_path, clock=(clock := FakeClock()))
+    refused = 0
+
+    def away(beat: Beat) -> None:
+        nonlocal refused
+        if refused < 1:
+            refused += 1
+            raise StoreUnavailable
+
+    store.fault = away
+    async with House(tmp_path, store=store, clock=clock) as house:
+        peer = house.connect("blog")
+        client = peer.frames()[0]["client_id"]
+        with pytest.raises(StoreUnavailable):
+            await house.desk.send(parse_address(f"blog/visitor:{client}"), parse_message("x"))
+        await house.recovered()
+        assert house.core.trouble == ""
+
+
+async def test_what_came_in_is_kept_when_a_seat_cannot_be_expired(tmp_path: Path) -> None:
+    store = GatedStore(tmp_path, clock=(clock := FakeClock()))
+    failures = 0
+
+    async def expire_seat(*seat: str) -> int:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise StoreUnavailable
+        return await SqliteStore.expire_seat(store, *seat)
+
+    store.expire_seat = expire_seat  # type: ignore[method-assign]
+    async with House(tmp_path, rules=[ECHO], store=store, clock=clock) as house:
+        gone, peer = visitor(house), visitor(house)
+        house.fleet.pause("blog")
+        gone.say(chat("waits"))
+        await house.quiet()
+        house.fleet.resume("blog")
+        gone.cut()
+        peer.say(chat("hi"))
+        await house.quiet()
+        assert failures == 2
+        assert kinds(peer.frames()) == ["chat_message_received", "chat_message"]

@@ -202,3 +202,40 @@ async def test_kinds_of_frames(tmp_path: Path) -> None:
         peer = visitor(house)
         peer.say({"type": "ping"})
         assert kinds(peer.frames()) == ["pong"]  # without any beat
+
+
+async def test_a_key_stands_for_one_message_only(tmp_path: Path) -> None:
+    async with House(tmp_path, lines=CORE) as house:
+        target = parse_address("core/group:88@qq")
+        await house.desk.send(target, parse_message("one"), dedupe="k1")
+        for address, words in ((target, "two"), (parse_address("core/group:89@qq"), "one")):
+            with pytest.raises(ValueError, match="Idempotency-Key"):
+                await house.desk.send(address, parse_message(words), dedupe="k1")
+        assert len(states(house)) == 1
+
+
+async def test_only_chats_that_the_dialect_has_can_be_named(tmp_path: Path) -> None:
+    async with House(tmp_path, lines=CORE) as house:
+        with pytest.raises(ValueError, match="private, group"):
+            await house.desk.send(parse_address("core/nokind:1@qq"), parse_message("x"))
+        assert states(house) == []
+
+
+async def test_an_approved_draft_leaves_however_much_else_waits(tmp_path: Path) -> None:
+    async with House(
+        tmp_path, rules=[ECHO], lines={"core": {"dialect": "maim", "mode": "draft"}}
+    ) as house:
+        here = house.connect("core", headers={"platform": "here"})
+        here.say(maim("a", "m1", platform="here"))
+        await house.quiet()
+        away = parse_address("core/private:7@away")
+        for n in range(510):
+            await house.desk.send(away, parse_message(f"w{n}"))
+        ((ident,),) = house.rows("select id from outbox where state = ?", int(DeliveryState.DRAFT))
+        assert await house.store.move_delivery(
+            ident, (DeliveryState.DRAFT,), DeliveryState.QUEUED, "approved"
+        )
+        house.desk.wake()
+        await house.quiet()
+        await house.quiet()
+        assert texts(here.frames()) == ["收到：a"]

@@ -67,4 +67,5 @@ CONTACT: Final = Dialect(
     paths=paths,
     listens=("site",),
     dials=("visitor",),
+    kinds=("visitor",),
 )

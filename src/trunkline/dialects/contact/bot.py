@@ -185,7 +185,7 @@ class SiteSession:
             self._last_frame_s = self._clock.monotonic_s()
         frame = decode_client(data, is_text=is_text)
         if type(frame) is Rejected:
-            return self._reject(frame, _fingerprint(data, is_text=is_text))
+            return self._reject(frame, _fingerprint(data, kind="text" if is_text else "binary"))
         return self._take[type(frame)](frame)
 
     def _take_chat(self, frame: ChatMessage) -> Effects:
@@ -193,12 +193,14 @@ class SiteSession:
         if self._max_chars and len(frame.message) > self._max_chars:
             return self._reject(
                 Rejected("message_too_long", "message", str(self._max_chars), ident),
-                f"chat_message of {len(frame.message)} characters",
+                _fingerprint(frame.message.encode(), kind="chat_message"),
             )
         wait_s = self._limits.chat_wait_s(self._clock.monotonic_s())
         if wait_s:
             return self._reject(
-                Rejected("rate_limited", client_message_id=ident), "chat_message", wait_s
+                Rejected("rate_limited", client_message_id=ident),
+                _fingerprint(frame.message.encode(), kind="chat_message"),
+                wait_s,
             )
         if self._asking is not None:
             return self._hold(frame, ident)
@@ -220,11 +222,12 @@ class SiteSession:
         if self._max_chars and len(frame.message) > self._max_chars:
             return self._reject(
                 Rejected("message_too_long", "message", str(self._max_chars)),
-                f"contact_request of {len(frame.message)} characters",
+                _fingerprint(frame.message.encode(), kind="contact_request"),
             )
         wait_s = self._limits.request_wait_s(self._clock.monotonic_s())
         if wait_s:
-            return self._reject(Rejected("rate_limited"), "contact_request", wait_s)
+            print_of = _fingerprint(frame.message.encode(), kind="contact_request")
+            return self._reject(Rejected("rate_limited"), print_of, wait_s)
         if self._asking is not None:
             return self._hold(frame, "")
         return (self._pass_request(frame),)
@@ -345,7 +348,6 @@ class SiteSession:
         return (*effects, self._close(1008, "too many rejected frames"))
 
 
-def _fingerprint(data: bytes, *, is_text: bool) -> str:
-    """Describe a frame for the log without showing it: kind, size, hash (`reliability 8`)."""
-    digest = sha256(data).hexdigest()[:12]
-    return f"{'text' if is_text else 'binary'} {len(data)} bytes sha256 {digest}"
+def _fingerprint(data: bytes, *, kind: str) -> str:
+    """Return kind, size and hash of what was refused: what a log may say of it."""
+    return f"{kind} {len(data)} bytes sha256 {sha256(data).hexdigest()[:12]}"

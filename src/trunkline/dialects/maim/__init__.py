@@ -100,4 +100,5 @@ MAIM: Final = Dialect(
     paths=paths,
     listens=("core",),
     dials=("adapter",),
+    kinds=("private", "group"),
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from trunkline.store.contract import BadCursor
+
 FIRST: Final = 0
 LAST: Final = (1 << 63) - 1
 WINDOW: Final = 1000  # rows
@@ -27,12 +29,12 @@ def read_cursor(cursor: str, default: int) -> int:
     """Return the id of a cursor.
 
     Raises:
-        ValueError: it is none of ours.
+        BadCursor: it is none of ours.
     """
     if not cursor:
         return default
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 19):
-        raise ValueError(f"{cursor[:40]!r} is not a cursor of this list")
+        raise BadCursor(f"{cursor[:40]!r} is not a cursor of this list")
     return min(int(cursor), LAST)
 
 

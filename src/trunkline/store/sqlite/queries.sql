@@ -112,9 +112,9 @@ WHERE o.mark = 1 AND c.line = ? AND c.account = ? AND c.peer = ?
 ORDER BY o.id;
 
 -- name: queued_chats
-SELECT DISTINCT c.line, c.account, c.kind, c.peer
-FROM outbox o INDEXED BY outbox_mark CROSS JOIN conversation c ON c.id = o.conversation
-WHERE o.mark = 1 LIMIT ?;
+SELECT c.line, c.account, c.kind, c.peer
+FROM (SELECT DISTINCT conversation FROM outbox INDEXED BY outbox_queued WHERE mark = 1 LIMIT ?) q
+CROSS JOIN conversation c ON c.id = q.conversation;
 
 -- name: expired
 SELECT id FROM outbox INDEXED BY outbox_mark

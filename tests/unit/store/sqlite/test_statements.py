@@ -17,9 +17,9 @@ from trunkline.store.sqlite.statements import SIZES, SQL, repeated
 SOURCES = list(Path(trunkline.store.sqlite.__file__).parent.glob("*.py"))
 
 # These read a whole table on purpose: a start reads the whole file anyway (quick_check), and
-# `turn` holds only what is open.
-SCANNED = {"left_sending": "o", "clamp_turns": "turn"}
-SMALL = ("CONSTANT", "(subquery-1)", "sqlite_master", "alembic_version")
+# `turn` holds only what is open, `outbox_queued` only what waits.
+SCANNED = {"left_sending": "o", "clamp_turns": "turn", "queued_chats": "outbox"}
+SMALL = ("CONSTANT", "(subquery-1)", "q", "sqlite_master", "alembic_version")
 
 
 @pytest.fixture
