@@ -1,11 +1,11 @@
-"""Writes the pages of `docs/` that are made from the code; `--check` tells whether they are current.
+"""Writes the pages of `docs/` that are made from the code; `--check` tells whether they still fit.
 
     .venv/bin/python scripts/docs.py           write them
     .venv/bin/python scripts/docs.py --check   write nothing; end with 1 when one is not up to date
 
 A page is a function of the code alone: what it says of keys, codes, states, metrics and routes is
-read from the tables, enums and docstrings that the program itself uses. Where a docstring is silent,
-`reference/` has the sentence, and a key without one ends the run.
+read from the tables, enums and docstrings that the program itself uses. Where a docstring is
+silent, `reference/` has the sentence, and a key without one ends the run.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ _LINE = "NAME"
 def render() -> str:
     """Return the page."""
     metrics = Metrics(version="VERSION")
-    metrics.links(_LINE, 0)  # the one label that is not created at zero: lines have names of their own
+    metrics.links(
+        _LINE, 0
+    )  # the one label that is not created at zero: lines have names of their own
     families = list(metrics.registry.collect())
     rows = [
         (code(_name(family)), family.type, _labels(family), family.documentation)

@@ -19,7 +19,7 @@ from trunkline.dialects.contract import Dialect
 from trunkline.dialects.options import LineOptions
 from trunkline.dialects.registry import DIALECTS
 from trunkline.pipeline.render import FIELDS
-from trunkline.pipeline.rulebook import DefaultSpec, RuleSpec
+from trunkline.pipeline.rulebook import RuleSpec
 
 from .tables import attributes, code, first_line, head, table
 
@@ -145,12 +145,12 @@ def _lines() -> str:
     ]
     return "\n\n".join((
         "## `[lines.NAME]`",
-        "One table a line. The name has no spaces and none of `/ @ : ? *`; it is the first part of "
-        "every address: `NAME/kind:id[@account]`.",
-        table(("`dialect`", "`role`, the first one is the default", "may listen", "may dial"), roles),
+        "One table a line. The name has no spaces and none of `/ @ : ? *`; it is the first part "
+        "of every address: `NAME/kind:id[@account]`.",
+        table(("`dialect`", "`role`, the first is the default", "may listen", "may dial"), roles),
         "A key of the other direction is refused, not ignored. "
-        f"Refused as not built yet: {', '.join(idle)}. A listening line without a `bind` of its own "
-        "uses the main port, where it may not take the house's paths: "
+        f"Refused as not built yet: {', '.join(idle)}. A listening line without a `bind` of its "
+        "own uses the main port, where it may not take the house's paths: "
         f"{', '.join(map(code, ('/', *HOUSE_PATHS)))}.",
         table(("key", "type", "default", "for", "meaning"), rows),
     ))  # fmt: skip
@@ -183,8 +183,8 @@ def _rules() -> str:
         "Said when no rule matched. With `items` it is an item reply.",
         _keys(defaults),
         "## Placeholders",
-        "In `reply` and `offline_notice`. Values are not expanded again, unknown names stay as they "
-        "are written, and `{{name}}` gives a literal `{name}`.",
+        "In `reply` and `offline_notice`. Values are not expanded again, unknown names stay as "
+        "they are written, and `{{name}}` gives a literal `{name}`.",
         table(("placeholder", "value"), fields),
     ))  # fmt: skip
 

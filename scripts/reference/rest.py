@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Route as PlainRoute
 
 from trunkline.clock import FakeClock
 from trunkline.dialects.registry import DIALECTS
+from trunkline.model.segment import Segment
 from trunkline.web.app import make_app
 from trunkline.web.auth import FAILURE_WINDOW_S, LOCK_OUT_S, MAX_FAILURES, OPEN, Access
 from trunkline.web.body import BODY_TIMEOUT_S, MAX_BODY_BYTES, UPLOADS
@@ -60,6 +62,10 @@ def render() -> str:
         f"At most {MAX_VIEWERS} streams are open.",
         "## Shapes",
         "\n\n".join(_shapes(document)),
+        "### Segments",
+        "What a list in `message` holds: objects with `type` and these fields. Bytes are base64. "
+        "A field with a default may be left out.",
+        table(("`type`", "fields", "what it is"), list(_segments())),
     )) + "\n"  # fmt: skip
 
 
@@ -124,6 +130,16 @@ def _shapes(document: Mapping[str, Any]) -> Iterable[str]:
         yield f"### {name}\n\n{said}\n\n{table(('field', 'type'), rows)}"
 
 
+def _segments() -> Iterable[tuple[str, ...]]:
+    for kind in get_args(Segment):
+        fields = [
+            code(one.name) + ("" if one.required else f" ({one.default!r})")
+            for one in msgspec.structs.fields(kind)
+        ]
+        shown = ", ".join(fields).replace("b''", "none").replace("''", "none")
+        yield code(kind.__struct_config__.tag), shown, first_line(kind)
+
+
 def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
@@ -138,7 +154,5 @@ def _type(schema: Mapping[str, Any]) -> str:
     words = [kind]
     bounds = (("minimum", "≥ {}"), ("maximum", "≤ {}"), ("maxLength", "at most {} characters"),
               ("default", "default {}"))  # fmt: skip
-    words += [
-        form.format(schema[key]) for key, form in bounds if schema.get(key) not in (None, "")
-    ]
+    words += [form.format(schema[key]) for key, form in bounds if schema.get(key) not in (None, "")]
     return ", ".join(words)
