@@ -28,7 +28,7 @@ from storekit import (
     states_of,
 )
 from trunkline import failpoints
-from trunkline.errors import StoreError
+from trunkline.errors import StoreError, StoreUnavailable
 from trunkline.ids import ConversationId
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
@@ -360,3 +360,13 @@ async def test_every_crash_point_of_a_beat_is_passed_on_its_side_of_the_commit(
     assert await states_of(store, [first[0].id, first[1].id, delivery_id(5)]) == (
         [SENT, SENDING, SENDING] if is_committed else [SENDING, QUEUED, None]
     )
+
+
+async def test_nothing_is_committed_into_a_file_that_was_deleted(
+    store: SqliteStore,
+):
+    await put(store, conversations=[chat(1)], inbox=[message(0)])
+    for name in ("trunkline.db", "trunkline.db-wal", "trunkline.db-shm"):
+        (store._folder / name).unlink()
+    with pytest.raises(StoreUnavailable, match="deleted or replaced"):
+        await put(store, inbox=[message(1)])

@@ -43,6 +43,7 @@ MAX_FAILURES: Final = 10
 FAILURE_WINDOW_S: Final = 60.0
 LOCK_OUT_S: Final = 300.0
 MAX_ADDRESSES: Final = 4096
+MAX_TOKEN_BYTES: Final = 1024
 TOKEN_FILE: Final = "api.token"  # noqa: S105  a file name
 IsRoute = Callable[[Scope], bool]
 
@@ -83,9 +84,16 @@ def ensure_api_token(folder: Path) -> str:
         return _make_token(path)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError([f"{path} can be read by others; run: chmod 600 {path}"])
-    token = path.read_text("utf-8").strip()
-    if not token:
-        raise ConfigError([f"{path} is empty; delete it and a new token is made at the next start"])
+    with path.open("rb") as file:
+        raw = file.read(MAX_TOKEN_BYTES + 1)
+    try:
+        token = raw.decode("ascii").strip()
+    except UnicodeDecodeError:
+        token = ""
+    if not token or len(raw) > MAX_TOKEN_BYTES:
+        raise ConfigError([
+            f"{path} holds no token; delete it and a new one is made at the next start"
+        ])  # fmt: skip
     return token
 
 

@@ -100,7 +100,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "too-large": Kind(
         413,
         Said("请求内容太大", "The body is too large"),
-        Said("请求内容最多 1 MiB。", "A body holds at most 1 MiB."),
+        Said("发送更小的内容。", "Send less in one request."),
     ),
     "wrong-host": Kind(
         421,

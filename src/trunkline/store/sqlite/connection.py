@@ -75,6 +75,15 @@ def create_file(path: Path) -> None:
             path.with_name(name).chmod(0o600)
 
 
+def file_id(path: Path) -> tuple[int, int] | None:
+    """Return which file a path names now (device and inode), None when none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def explain(error: Exception) -> Exception:
     """Return the error of the house for one of the driver or of a file, or the error itself."""
     if isinstance(error, sqlite3.Error):

@@ -36,7 +36,7 @@ from trunkline.store.media import Media
 
 from . import beat as beats
 from . import conversations, inbox, outbox, starting, turns
-from .connection import Connection, connect, connect_reader, create_file
+from .connection import Connection, connect, connect_reader, create_file, file_id
 from .flight import Flight
 from .retention import Forgetting
 from .statements import SQL
@@ -67,6 +67,7 @@ class SqliteStore:
     ) -> None:
         self._folder = folder
         self._path = folder / filename
+        self._file_id: tuple[int, int] | None = None
         self._clock = clock
         self._synchronous = synchronous
         self._scripts = scripts
@@ -105,6 +106,7 @@ class SqliteStore:
         now_ms = self._clock.now_ms()
         self._lock = lock_folder(self._folder, since_ms=now_ms)
         create_file(self._path)
+        self._file_id = file_id(self._path)
         self._media.open()
 
         def connect_writer() -> Connection:
@@ -151,15 +153,28 @@ class SqliteStore:
             self._lock.write_owner(url)
 
     def free_bytes(self) -> int:
-        """Return the free space of the data folder's disk."""
-        facts = os.statvfs(self._folder)
+        """Return the free space of the data folder's disk; 0 when it cannot be told."""
+        try:
+            facts = os.statvfs(self._folder)
+        except OSError:
+            return 0  # the folder is away: nothing may be acknowledged until it is back
         return facts.f_bavail * facts.f_frsize
 
     # -- the exchange: on the writer thread ------------------------------------------------------
 
     async def commit(self, beat: Beat) -> Committed:
         """Write one beat durably, or report duplicates and write nothing."""
-        return await self._write(lambda db: beats.commit(db, self._media, self._flight, beat))
+        return await self._write(lambda db: self._commit(db, beat))
+
+    def _commit(self, db: Connection, beat: Beat) -> Committed:
+        """Commit on the writer thread, unless the file is not the one that was opened any more.
+
+        A file that was deleted or replaced under us takes rows without complaint, and all of them
+        are gone at the next start: nothing may be acknowledged into it.
+        """
+        if file_id(self._path) != self._file_id:
+            raise StoreUnavailable(f"{self._path} was deleted or replaced; restart trunkline")
+        return beats.commit(db, self._media, self._flight, beat)
 
     async def find_conversations(
         self, keys: Sequence[tuple[str, str, str, str]]
