@@ -278,7 +278,9 @@ class House:
         """Open a link to a listening line, as a peer from outside."""
         at = self.lines[line]
         path = at.dialect.paths(at.options)[0]
-        info = LinkInfo(Head(path, headers=dict(headers or {}), peer=peer))
+        # An open machine line lets in this machine only; visitors come from anywhere.
+        head = Head(path, headers=dict(headers or {}), peer=peer, is_loopback=not at.is_public)
+        info = LinkInfo(head)
         near, far = make_pair(info, info)
         admitted = at.admit(info.head)
         assert isinstance(admitted, Admit), admitted

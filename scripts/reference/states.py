@@ -78,7 +78,8 @@ INBOX_STATEMENTS: Final = (
 )
 _INIT: Final = "lines.line:Line.__init__"
 _RUN: Final = "lines.supervisor:Supervisor.run"
-_ENTER: Final = "lines.supervisor:_Ear.enter"
+_ENTER: Final = "lines.line:Line.changed"
+_GIVE_UP: Final = "lines.supervisor:Supervisor._give_up"
 DIAL_STATEMENTS: Final = (
     Stated(START, "DISCONNECTED", "", _INIT),
     Stated("DISCONNECTED", "CONNECTING", "the first dial", _RUN),
@@ -86,9 +87,9 @@ DIAL_STATEMENTS: Final = (
     Stated("CONNECTING", "RECONNECTING", "it failed, wait", _RUN),
     Stated("CONNECTED", "RECONNECTING", "the link ended, wait", _RUN),
     Stated("RECONNECTING", "CONNECTED", "the link is open", _ENTER),
-    Stated("RECONNECTING", "FAILED", "parked, or more than max_failures", _RUN),
-    Stated("CONNECTING", "FAILED", "parked", _RUN),
-    Stated("CONNECTED", "FAILED", "parked", _RUN),
+    Stated("RECONNECTING", "FAILED", "parked, or more than max_failures", _GIVE_UP),
+    Stated("CONNECTING", "FAILED", "parked", _GIVE_UP),
+    Stated("CONNECTED", "FAILED", "parked", _GIVE_UP),
     Stated("FAILED", "CONNECTING", "reconnect, by a person", _RUN),
     Stated("RECONNECTING", "CONNECTING", "reconnect, by a person", _RUN),
     Stated("CONNECTED", "DISCONNECTED", "stop", _RUN),

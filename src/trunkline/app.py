@@ -150,6 +150,7 @@ class App:
                 trusted_proxies=config.server.trusted_proxies,
                 quota=QuotaRules(max_links=config.limits.max_connections),
             ),
+            self.metrics.refused,
         )
         self.lines = self._make_lines(loop)
         self._facts.update(facts_of(self.lines))
@@ -421,6 +422,7 @@ class App:
                 is_stopping=self._is_stopping,
                 store_error=self.core.trouble,
                 is_disk_low=self.core.is_disk_low,
+                is_stalled=self.core.is_stalled,
                 failed_lines=[
                     status.name
                     for status in statuses

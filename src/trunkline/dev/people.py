@@ -142,6 +142,7 @@ class People:
         """Have all of them hang up."""
         for supervisor in self._supervisors:
             supervisor.stop()
+            supervisor.line.finish()
 
     @property
     def is_over(self) -> bool:

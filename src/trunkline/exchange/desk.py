@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from trunkline.clock import Clock
-from trunkline.errors import StoreFull
+from trunkline.errors import StoreFull, StoreUnavailable
 from trunkline.exchange.bodies import encode_say
 from trunkline.exchange.contract import Duplicates, LineFacts, Router, Seen, Sent
 from trunkline.exchange.conversations import Key
-from trunkline.exchange.dispatch import WAITING_SEATS
 from trunkline.exchange.extras import Post
 from trunkline.exchange.intake import Core
 from trunkline.ids import ConversationId, DeliveryId
@@ -22,6 +21,7 @@ from trunkline.store.contract import Store
 
 API_LIFE_MS = 86_400_000  # reliability 3: API sends are tried for 24 h
 POSTS = 256
+NAMED = 10  # accounts that an error names
 FINAL = frozenset(DeliveryState) - {
     DeliveryState.DRAFT, DeliveryState.QUEUED, DeliveryState.SENDING
 }  # fmt: skip
@@ -71,7 +71,7 @@ class Desk:
         if self._core.is_disk_low:
             raise StoreFull
         if self._under_way >= POSTS:
-            raise StoreFull("too many sends wait for the store")
+            raise StoreUnavailable("too many sends wait for the store")
         post = Post(
             key, segments, source, dedupe, self._clock.now_ms() + API_LIFE_MS,
             asyncio.get_running_loop().create_future(),
@@ -120,32 +120,35 @@ class Desk:
                 f"line {facts.name} has had no account yet; name it: {facts.name}/"
                 f"{address.kind}:{address.id}@ACCOUNT"
             )
+        names = sorted(accounts)
+        more = ", …" if len(names) > NAMED else ""
         raise LookupError(
-            f"line {facts.name} has several accounts ({', '.join(sorted(accounts))}); "
-            f"name one: {facts.name}/{address.kind}:{address.id}@{sorted(accounts)[0]}"
+            f"line {facts.name} has several accounts ({', '.join(names[:NAMED])}{more}); "
+            f"name one: {facts.name}/{address.kind}:{address.id}@{names[0]}"
         )
 
     async def wait_settled(self, ident: DeliveryId, timeout_s: float) -> None:
         """Return when the delivery's state is final, or after `timeout_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while True:
-                    changed = self._core.watchers.wait(ident)
-                    found = await self._store.delivery(ident)
-                    if found is None or found.row.state in FINAL:
-                        changed.cancel()
-                        return
-                    await changed
+                while not await self._is_settled(ident):
+                    pass
+
+    async def _is_settled(self, ident: DeliveryId) -> bool:
+        """Return whether the state is final, after a change of it if it was not."""
+        changed = self._core.watchers.wait(ident)  # before the look: nothing happens in between
+        try:
+            found = await self._store.delivery(ident)
+            if found is None or found.row.state in FINAL:
+                return True
+            await changed
+        finally:
+            changed.cancel()
+        return False
 
     def wake(self) -> None:
         """Rows were changed from outside: look at the queues of the lines again."""
-        self._core.spawn(self._look())
-
-    async def _look(self) -> None:
-        for line, chat in await self._store.queued_chats(WAITING_SEATS):
-            facts = self._facts.get(line)
-            if facts is not None:
-                self._core.dispatch.queued(line, facts.seat_of(chat))
+        self._core.dispatch.review()
 
     def duplicates(self, conversation: ConversationId) -> Duplicates | None:
         """Return the repeats dropped in a conversation since the start."""

@@ -4,12 +4,14 @@ A seat is *direct* while no delivery waits for it: then a reply is inserted as S
 with the beat that decided it. As soon as one row is QUEUED for a seat, everything for that seat is
 queued behind it and leaves in order by claims; with the commit of the last claim it is direct
 again. So the order within a conversation holds whatever failed, and the fast path costs one set
-look-up.
+look-up. A row that is about to be queued *holds* its seat until that is committed: a look at the
+store in between would find nothing there and open the way to what is newer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -24,6 +26,10 @@ CLAIM_BATCH = 64
 ROUND_SEATS = 32
 # At the bound nobody is direct: everything is queued and leaves by claims, slower but in order.
 WAITING_SEATS = 100_000
+RETRY_S = 1.0  # when the store is away
+UNREADABLE_RETRY_S = 60.0
+MAX_ALARM_S = 60.0
+BEAT = 0  # no delivery has this id
 _PROBE = Chat("\0account", "probe", "\0peer")
 
 Where = tuple[str, str]  # line, seat
@@ -47,6 +53,7 @@ class Dispatch:
     Args:
         store, clock, facts, router: see `intake.Core`.
         later: `(delay_s, call)`, the loop's timer.
+        on_trouble: told of a queue that cannot be read.
     """
 
     def __init__(
@@ -57,15 +64,22 @@ class Dispatch:
         facts: Mapping[str, LineFacts],
         router: Router,
         later: Callable[[float, Callable[[], None]], object],
+        on_trouble: Callable[[str, BaseException], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._facts = facts
         self._router = router
         self._later = later
+        self._on_trouble = on_trouble
         # Every seat with a QUEUED row, and how many were queued for it since it is in here.
         self._waiting: dict[Where, int] = {}
+        # Seats with rows that become QUEUED with something which is not committed yet.
+        self._held: dict[Where, set[int]] = {}
+        # When a seat is looked at by itself; one alarm each, so their number has a bound.
+        self._alarms: dict[Where, float] = {}
         self._is_overfull = False
+        self._is_stale = False
         self._todo: dict[Where, None] = {}
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
@@ -73,12 +87,47 @@ class Dispatch:
 
     async def learn(self) -> None:
         """Read which seats have queued rows. Before the first link: all others are direct."""
+        self._waiting.update(dict.fromkeys(await self._read_seats(), 0))
+
+    def review(self) -> None:
+        """Rows were changed by others than the beat: compare with the store soon."""
+        self._is_stale = True
+        self._wake.set()
+
+    async def _review(self) -> None:
+        """Look wherever something waits; forget seats where nothing does any more.
+
+        What changed while the store was read is left as it is.
+        """
+        before = dict(self._waiting)
+        found = await self._read_seats()
+        for where in found:
+            self._waiting.setdefault(where, 0)
+            if self._router.find(*where):
+                self.look(where)
+        for where, count in before.items():
+            is_same = self._waiting.get(where) == count and where not in self._held
+            if where not in found and is_same:
+                del self._waiting[where]
+
+    async def _read_seats(self) -> set[Where]:
         chats = await self._store.queued_chats(WAITING_SEATS + 1)
-        for line, chat in chats:
-            facts = self._facts.get(line)
-            if facts is not None:
-                self._waiting[line, facts.seat_of(chat)] = 0
         self._is_overfull = len(chats) > WAITING_SEATS
+        return {
+            (line, facts.seat_of(chat))
+            for line, chat in chats
+            if (facts := self._facts.get(line)) is not None
+        }
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any seat has to wait its turn."""
+        return bool(self._waiting) or self._is_overfull
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether more seats wait than are known by name."""
+        return self._is_overfull
 
     def is_direct(self, line: str, seat_key: str) -> bool:
         """Whether nothing older waits for this seat."""
@@ -100,13 +149,24 @@ class Dispatch:
         """Nothing waits for a seat any more that never comes back."""
         self._waiting.pop((line, seat_key), None)
 
-    def queued(self, line: str, seat_key: str) -> None:
-        """A row is (about to be) QUEUED for this seat."""
-        where = (line, seat_key)
+    def hold(self, where: Where, ident: int) -> None:
+        """A row is about to be QUEUED for this seat: nothing newer may pass it.
+
+        Args:
+            ident: of the delivery, or `BEAT` for all new rows of the beat under way.
+        """
         self._waiting[where] = self._waiting.get(where, 0) + 1
         self._is_overfull = self._is_overfull or len(self._waiting) > WAITING_SEATS
-        if self._router.find(line, seat_key):
-            self.look(where)
+        self._held.setdefault(where, set()).add(ident)
+
+    def release(self, where: Where, ident: int) -> None:
+        """That is committed, or given up: what waits may leave."""
+        held = self._held.get(where)
+        if held is not None:
+            held.discard(ident)
+            if not held:
+                del self._held[where]
+        self.look(where)
 
     def look(self, where: Where) -> None:
         """Look at the seat's queue soon."""
@@ -115,7 +175,7 @@ class Dispatch:
 
     async def quiet(self) -> None:
         """Return when every seat looked at until now is served."""
-        while self._todo or not self._rested.is_set():
+        while self._todo or self._is_stale or not self._rested.is_set():
             self._rested.clear()
             self._wake.set()
             await self._rested.wait()
@@ -128,12 +188,18 @@ class Dispatch:
     async def run(self, claimer: Claimer) -> None:
         """Serve the seats that were looked at, at most 32 in one round."""
         while not self._is_stopping:
-            if not self._todo:
+            if not self._todo and not self._is_stale:
                 self._rested.set()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
             self._rested.clear()
+            if self._is_stale:
+                self._is_stale = False
+                try:
+                    await self._review()
+                except StoreUnavailable:
+                    self._later(RETRY_S, self.review)
             seats = list(self._todo)[:ROUND_SEATS]
             for where in seats:
                 del self._todo[where]
@@ -141,13 +207,19 @@ class Dispatch:
                 await self._round(claimer, seats)
             except StoreUnavailable:
                 for where in seats:
-                    self._later(1.0, lambda where=where: self.look(where))
+                    self._look_in(where, RETRY_S)
 
     async def _round(self, claimer: Claimer, seats: Sequence[Where]) -> None:
         rows: list[Queued] = []
         emptied: dict[Where, int] = {}
         for where in seats:
-            rows += await self._fetch(where, emptied)
+            try:
+                rows += await self._fetch(where, emptied)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this seat only
+                self._on_trouble("read queue", error)
+                self._look_in(where, UNREADABLE_RETRY_S)
         if not rows:
             self._free(emptied)
             return
@@ -155,17 +227,31 @@ class Dispatch:
         for where in emptied:
             if where in self._waiting and where not in self._todo:
                 # Not claimed: the store is away, or a row cannot be written. It is looked at again.
-                self._later(1.0, lambda where=where: self.look(where))
+                self._look_in(where, RETRY_S)
+
+    def _look_in(self, where: Where, delay_s: float) -> None:
+        """Look at a seat later; an earlier alarm of it stays, a later one is replaced."""
+        at_s = self._clock.monotonic_s() + delay_s
+        if self._alarms.get(where, math.inf) <= at_s:
+            return
+        self._alarms[where] = at_s
+
+        def ring() -> None:
+            if self._alarms.get(where) == at_s:
+                del self._alarms[where]
+                self.look(where)
+
+        self._later(delay_s, ring)
 
     def _free(self, emptied: Mapping[Where, int]) -> None:
         """Seats whose queue was taken whole are direct, unless more was queued meanwhile."""
         for where, count in emptied.items():
+            if where in self._held:
+                continue  # looked at again when that is committed
             if self._waiting.get(where) == count:
                 del self._waiting[where]
             elif where in self._waiting:
                 self.look(where)
-        if self._is_overfull and not self._waiting:
-            self._is_overfull = False
 
     async def _fetch(self, where: Where, emptied: dict[Where, int]) -> list[Queued]:
         line, seat_key = where
@@ -182,7 +268,7 @@ class Dispatch:
             self._todo[where] = None  # more waits behind these
         elif queue.due_ms:
             delay_s = max(0.05, (queue.due_ms - now_ms) / 1000)
-            self._later(min(delay_s, 60.0), lambda: self.look(where))
+            self._look_in(where, min(delay_s, MAX_ALARM_S))
         return queue.rows
 
 

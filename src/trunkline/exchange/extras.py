@@ -36,7 +36,12 @@ class Post(msgspec.Struct):
 
 
 class DueTurn(msgspec.Struct):
-    """A conversation whose time has come, with the rows that waited."""
+    """A conversation whose time has come, with the rows that waited.
+
+    Args:
+        events: those that can still be read; empty = none can.
+        over: called once it is decided and committed.
+    """
 
     turn: TurnRow
     key: Key
@@ -44,6 +49,7 @@ class DueTurn(msgspec.Struct):
     events: tuple[DurableEvent, ...]
     rows: tuple[InboxId, ...]
     received_ms: int
+    over: Callable[[], None]
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -96,6 +102,10 @@ class Extras(msgspec.Struct):
     def is_urgent(self) -> bool:
         """Whether something waits that must not wait for 0.1 s."""
         return bool(self.claims or self.posts or self.turns)
+
+    def without_kept(self) -> Extras:
+        """Return all but the kept states."""
+        return msgspec.structs.replace(self, kept={})
 
     def put_back(self, older: Extras) -> None:
         """Take back what an earlier beat could not write; it comes before what is new."""

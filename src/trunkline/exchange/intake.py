@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,12 +21,14 @@ from trunkline.dialects.contract import Receipt, Seat, Settled
 from trunkline.errors import StoreFull, StoreUnavailable
 from trunkline.exchange.contract import LineFacts, Meter, Origin, Router
 from trunkline.exchange.conversations import Conversations
-from trunkline.exchange.dispatch import Dispatch
+from trunkline.exchange.dispatch import Dispatch, Where
 from trunkline.exchange.extras import Claim, DueTurn, Extras, Post, SentRange
-from trunkline.exchange.planning import GONE, Decide, Item, Plan, Planner, dead_row
-from trunkline.exchange.sending import Sender, acknowledge
+from trunkline.exchange.planning import GONE, Decide, Item, Planner
+from trunkline.exchange.sending import Sender, acknowledge, flush
 from trunkline.exchange.watching import Watchers
-from trunkline.ids import Ids
+from trunkline.exchange.writing import Done, Part, Writer
+from trunkline.ids import DeliveryId, Ids
+from trunkline.model.delivery import DeliveryState
 from trunkline.model.event import DurableEvent, Fleeting
 from trunkline.store.contract import Outcome, Queued, Store
 
@@ -34,6 +36,7 @@ BEAT_EVENTS = 256
 BEAT_BYTES = 4 << 20
 QUEUE_EVENTS = 1024
 OUTCOME_DELAY_S = 0.1
+STALLED_S = 60.0
 _GROWTH_POLLS = 2
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -60,19 +63,6 @@ class Outside(msgspec.Struct, frozen=True):
     spawn: Callable[[Coroutine[Any, Any, None]], object]
 
 
-class Done(msgspec.Struct, frozen=True):
-    """A committed plan.
-
-    Args:
-        repeated: positions of items that were there before.
-        unclaimed: deliveries that somebody else took out of the queue meanwhile.
-    """
-
-    plan: Plan
-    repeated: frozenset[int]
-    unclaimed: frozenset[int]
-
-
 class Core:
     """The exchange of one node (`contract.Exchange`).
 
@@ -84,27 +74,29 @@ class Core:
     def __init__(self, outside: Outside, decide: Decide) -> None:
         self.spawn = outside.spawn
         self._clock = clock = outside.clock
-        self._ids = outside.ids
         self._store = outside.store
         self._meter = outside.meter
         self._on_trouble = on_trouble = outside.on_trouble
         self._later = outside.later
+        router = outside.router
         self.conversations = Conversations()
         self.watchers = Watchers()
         self.dispatch = Dispatch(
             store=outside.store,
             clock=clock,
             facts=outside.facts,
-            router=outside.router,
+            router=router,
             later=outside.later,
+            on_trouble=on_trouble,
         )
         self.sender = Sender(
             clock=clock,
             facts=outside.facts,
-            router=outside.router,
+            router=router,
             dispatch=self.dispatch,
             outcome=self._outcome,
             range_sent=self._range_sent,
+            on_trouble=on_trouble,
         )
         self.planner = Planner(
             facts=outside.facts,
@@ -112,16 +104,35 @@ class Core:
             ids=outside.ids,
             decide=decide,
             is_direct=self.dispatch.is_direct,
+            is_reachable=lambda line, seat_key: bool(router.find(line, seat_key)),
             on_error=lambda key, error: on_trouble(f"decide {key[0]}", error),
         )
+        self._writer = Writer(
+            store=outside.store,
+            clock=clock,
+            ids=outside.ids,
+            planner=self.planner,
+            conversations=self.conversations,
+            dispatch=self.dispatch,
+            put_back=self._put_back,
+            written=self._written,
+            dropped=self._dropped,
+            on_trouble=on_trouble,
+        )
         self._queue: deque[Item] = deque()
+        self._taken = 0  # events taken out of the queue so far
         self._extras = Extras()
+        # Kept states, each with how many events must be out of the queue before it: it may not be
+        # durable before the `Received` that was returned beside it.
+        self._kept: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._claimed: list[asyncio.Future[None]] = []
-        self._look_after: set[tuple[str, str]] = set()
+        # Outcomes on their way (a range by its first id), and the seats where something waits for
+        # them to be committed.
+        self._behind: dict[int, set[Where]] = {}
         self._expire: list[tuple[str, Seat]] = []
-        self._error: Exception = StoreUnavailable()
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
+        self._begun_s = 0.0  # the beat under way
         self._is_timer_set = False
         self._is_due = False
         self._is_stopping = False
@@ -151,7 +162,7 @@ class Core:
 
     def keep(self, origin: Origin, account: str, state: bytes) -> None:
         """Store a session's state with the next beat."""
-        self._extras.kept[origin.line, account] = state
+        self._kept[origin.line, account] = (self._taken + len(self._queue), state)
         self._soon()
 
     def settled(self, origin: Origin, settled: Settled) -> None:
@@ -193,6 +204,12 @@ class Core:
         self._extras.turns += turns
         self._wake.set()
 
+    def expired(self, idents: Sequence[DeliveryId]) -> None:
+        """Tell who waits for these deliveries that they are too late now."""
+        now_ms = self._clock.now_ms()
+        gone = [Outcome(ident, DeliveryState.EXPIRED, now_ms) for ident in idents]
+        self.watchers.settled(gone, (), now_ms)
+
     def nudge(self) -> None:
         """Look again whether there is something to do (the disk has room again)."""
         self._wake.set()
@@ -209,6 +226,7 @@ class Core:
                 await self._wake.wait()
                 continue
             self._rested.clear()
+            self._begun_s = self._clock.monotonic_s()
             try:
                 await self._beat()
             except StoreUnavailable as error:
@@ -221,6 +239,12 @@ class Core:
             else:
                 failures = 0
                 self._mark("", None)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a beat has been under way for a minute: the store's thread hangs."""
+        is_resting = self._rested.is_set() or not self._begun_s
+        return not is_resting and self._clock.monotonic_s() - self._begun_s > STALLED_S
 
     async def quiet(self) -> None:
         """Return when everything offered and settled until now is written and told."""
@@ -245,36 +269,42 @@ class Core:
             return True  # an empty beat asks the store whether it is there again
         if self._queue and not self.is_disk_low:
             return True
-        return (self._is_due or self._is_stopping) and not self._extras.is_empty()
+        return (self._is_due or self._is_stopping) and self._has_extras()
+
+    def _has_extras(self) -> bool:
+        # With the disk low the queue stands still, and what is kept waits behind it.
+        is_held = self.is_disk_low and bool(self._queue)
+        return not self._extras.is_empty() or (bool(self._kept) and not is_held)
 
     def _is_idle(self) -> bool:
-        return self._extras.is_empty() and (not self._queue or self.is_disk_low)
+        return not self._has_extras() and (not self._queue or self.is_disk_low)
 
     async def _beat(self) -> None:
-        await self._expire_seats()
         items = await self._gather()
         extras, self._extras = self._extras, Extras()
         claimed, self._claimed = self._claimed, []
-        look_after, self._look_after = self._look_after, set()
+        expire, self._expire = self._expire, []
         self._is_due = False
+        for where, (mark, state) in list(self._kept.items()):
+            if mark <= self._taken:
+                extras.kept[where] = state
+                del self._kept[where]
         try:
-            await self._write(items, extras)
+            await self._writer.write(items, extras)
+            # Only now: what becomes QUEUED with this very beat expires too.
+            while expire:
+                await self._expire_seat(*expire[0])
+                del expire[0]
         finally:
+            self._expire[:0] = expire
             for done in claimed:
                 if not done.done():
                     done.set_result(None)
-            for where in look_after:
-                self.dispatch.look(where)
 
-    async def _expire_seats(self) -> None:
-        """What waits for a visitor who never comes back is EXPIRED, visibly."""
-        while self._expire:
-            line, seat = self._expire[0]
-            account = seat.key if seat.account == seat.key else ""
-            peer = "" if account else seat.key
-            await self._store.expire_seat(line, account, peer, GONE)
-            self.dispatch.forget(line, seat.key)
-            self._expire.pop(0)
+    async def _expire_seat(self, line: str, seat: Seat) -> None:
+        account = seat.key if seat.account == seat.key else ""
+        await self._store.expire_seat(line, account, "" if account else seat.key, GONE)
+        self.dispatch.forget(line, seat.key)
 
     async def _gather(self) -> list[Item]:
         """Take at most 256 events or 4 MiB, one larger event alone."""
@@ -293,89 +323,71 @@ class Core:
             if items and size > BEAT_BYTES:
                 break
             items.append(queue.popleft())
+        self._taken += len(items)
         self._meter.queued(len(queue))
         return items
 
-    async def _write(self, items: list[Item], extras: Extras) -> None:
-        """Commit; halve what fails until the culprit is alone (`reliability 1`)."""
-        work: deque[tuple[list[Item], Extras, bool]] = deque([(items, extras, False)])
-        while work:
-            part, more, is_dead = work[0]
-            try:
-                done = await self._commit(part, more, is_dead=is_dead)
-            except StoreUnavailable:
-                self._put_back(work)
-                raise
-            except Exception as error:  # noqa: BLE001 - the edge "beat": rows that cannot be stored
-                work.popleft()
-                work.extendleft(reversed(self._split(part, more, error, is_dead=is_dead)))
-            else:
-                work.popleft()
-                self._after(part, more, done)
+    def _put_back(self, work: Sequence[Part]) -> None:
+        """The store is away: all of it is offered again, in its order."""
+        for part in reversed(work):
+            part.extras.claims.clear()  # still QUEUED: dispatch looks at their seats again
+            self._queue.extendleft(reversed(part.items))
+            self._taken -= len(part.items)
+            self._extras.put_back(part.extras)
+        mark = self._taken + len(self._queue)
+        for where, state in self._extras.kept.items():
+            self._kept.setdefault(where, (mark, state))
+        self._extras.kept.clear()
+        self._is_due = True
 
-    def _after(self, items: list[Item], extras: Extras, done: Done) -> None:
-        """Tell what is durable. A fault in here must never have the rows written again."""
-        try:
-            self._tell(items, extras, done.plan, done.unclaimed)
-            self._show(items, done)
-        except Exception as error:  # noqa: BLE001 - the edge "beat": it is committed, go on
-            self._on_trouble("tell", error)
-            for post in extras.posts:
-                if not post.done.done():
-                    post.done.set_exception(error)
-
-    def _split(
-        self, items: list[Item], extras: Extras, error: Exception, *, is_dead: bool
-    ) -> list[tuple[list[Item], Extras, bool]]:
-        if items and not extras.is_empty():
-            return [([], extras, False), (items, Extras(), False)]
-        if len(items) > 1:
-            half = len(items) // 2
-            return [(items[:half], Extras(), False), (items[half:], Extras(), False)]
-        if items:
-            if is_dead:
-                raise StoreUnavailable(f"not even a dead row can be stored: {error}") from error
-            self._on_trouble("store event", error)
-            self._error = error
-            return [(items, Extras(), True)]
-        singles = extras.singles()
-        if len(singles) > 1:
-            return [([], single, False) for single in singles]
-        self._on_trouble("store outcome", error)
+    def _dropped(self, extras: Extras, error: Exception) -> None:
+        """Something beside the events cannot be stored in any form; who waits is told."""
         for post in extras.posts:
             if not post.done.done():
                 post.done.set_exception(error)
-        return []
+        self._free_behind(extras)
 
-    def _put_back(self, work: deque[tuple[list[Item], Extras, bool]]) -> None:
-        for items, extras, _ in reversed(work):
-            extras.claims.clear()  # still QUEUED: dispatch looks at their seats again
-            self._queue.extendleft(reversed(items))
-            self._extras.put_back(extras)
-        self._is_due = True
+    # -- after the commit --------------------------------------------------------------------
 
-    async def _commit(self, items: list[Item], extras: Extras, *, is_dead: bool) -> Done:
-        await self._load(items, extras)
-        skip: frozenset[int] = frozenset()
-        while True:
-            plan = self._plan(items, extras, skip, is_dead=is_dead)
-            started = self._clock.monotonic_s()
-            committed = await self._store.commit(plan.beat)
-            if not committed.duplicates:
-                break
-            skip |= {plan.index[row] for row in committed.duplicates}
-        for key, state in plan.overlay.items():
-            self.conversations.put(key, state)
-        self._meter.beat(
-            events=len(items),
-            seconds=self._clock.monotonic_s() - started,
-            verdicts=plan.verdicts,
-            duplicates=len(skip) + len(plan.repeats),
-            dead=plan.dead,
-        )
-        if extras.ranges or extras.outcomes:
-            self._meter.outcomes(_count(extras))
-        return Done(plan, skip.union(plan.repeats), committed.unclaimed)
+    def _written(self, part: Part, done: Done) -> None:
+        """Acknowledge, then send, then one write per link, then everything else.
+
+        Each step is guarded: a fault in one must not keep the next from being done, and must
+        never have the rows written again.
+        """
+        items, extras, plan = part.items, part.extras, done.plan
+        guard = self._guard
+        for claim in extras.claims:
+            claim.committed()
+        guard(failpoints.hit, "ack.before_write")
+        flushed = acknowledge(items, self._on_trouble)
+        guard(self.sender.send, plan.outgoing, extras.claims, done.unclaimed, flushed)
+        guard(failpoints.hit, "send.before_write")
+        flush(flushed, self._on_trouble)
+        guard(failpoints.hit, "ack.after_write")
+        guard(failpoints.hit, "send.after_write")
+        for post in extras.posts:
+            if not post.done.done():
+                post.done.set_result(plan.posted[id(post)])
+        for due in extras.turns:
+            due.over()
+        if self._behind:
+            self._free_behind(extras)
+        guard(self.watchers.settled, extras.outcomes, extras.ranges, plan.beat.now_ms)
+        guard(self._show, items, done)
+        guard(self._count, part, done)
+
+    def _guard(self, step: Callable[..., object], *args: object) -> None:
+        try:
+            step(*args)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": it is committed, go on
+            self._on_trouble("tell", error)
+
+    def _free_behind(self, extras: Extras) -> None:
+        """Let go what waited for these outcomes to be committed."""
+        for ident in (*(one.id for one in extras.outcomes), *(one.first for one in extras.ranges)):
+            for where in self._behind.pop(ident, ()):
+                self.dispatch.release(where, ident)
 
     def _show(self, items: list[Item], done: Done) -> None:
         """Tell who looks on, and remember the repeats for `why`."""
@@ -388,79 +400,39 @@ class Core:
         if self.watchers:
             self.watchers.committed(items, done.repeated, done.plan, now_ms)
 
-    async def _load(self, items: list[Item], extras: Extras) -> None:
-        """Read the conversations that the cache does not have, in one look-up."""
-        get = self.conversations.get
-        missing = {item.key for item in items if get(item.key) is None}
-        missing.update(post.key for post in extras.posts if get(post.key) is None)
-        if not missing:
-            return
-        keys = list(missing)
-        for key, state in zip(keys, await self._store.find_conversations(keys), strict=True):
-            if state is not None:
-                self.conversations.put(key, state)
+    def _count(self, part: Part, done: Done) -> None:
+        plan, extras = done.plan, part.extras
+        self._meter.beat(
+            events=len(part.items),
+            seconds=done.seconds,
+            verdicts=plan.verdicts,
+            duplicates=len(done.repeated),
+            dead=plan.dead,
+        )
+        if extras.ranges or extras.outcomes:
+            self._meter.outcomes(_count(extras))
 
-    def _plan(
-        self, items: list[Item], extras: Extras, skip: frozenset[int], *, is_dead: bool
-    ) -> Plan:
-        now_ms = self._clock.now_ms()
-        planner = self.planner
-        if is_dead:
-            plan = Plan(planner.plan([], skip, now_ms).beat)
-            item = items[0]
-            state = planner.state_of(plan, (item.key[0], "", "unstorable", "unstorable"), None)
-            plan.beat.inbox.append(dead_row(item, state, self._ids.next(), now_ms, self._error))
-            plan.index.append(0)
-            plan.dead = 1
-            return planner.finish(plan)
-        plan = planner.plan(items, skip, now_ms)
-        beat = plan.beat
-        beat.outcomes = extras.outcomes
-        beat.sent_ranges = [(sent.first, sent.last) for sent in extras.ranges]
-        beat.claims = [queued.row.id for claim in extras.claims for queued in claim.rows]
-        planner.keep(plan, extras.kept)
-        for due in extras.turns:
-            planner.take_turn(plan, due)
-        for post in extras.posts:
-            planner.take_post(plan, post)
-        for line, seat_key in plan.seats:
-            self.dispatch.queued(line, seat_key)
-        return planner.finish(plan)
-
-    # -- after the commit --------------------------------------------------------------------
-
-    def _tell(
-        self, items: list[Item], extras: Extras, plan: Plan, unclaimed: frozenset[int]
-    ) -> None:
-        """Acknowledge, then send, then one write per link."""
-        for claim in extras.claims:
-            claim.committed()
-        flushed = acknowledge(items)
-        self.sender.send(plan.outgoing, extras.claims, unclaimed, flushed)
-        failpoints.hit("send.before_write")
-        for origin in flushed:
-            origin.flush()
-        failpoints.hit("ack.after_write")
-        failpoints.hit("send.after_write")
-        for post in extras.posts:
-            if not post.done.done():
-                post.done.set_result(plan.posted[id(post)])
-        self.watchers.settled(extras.outcomes, extras.ranges, plan.beat.now_ms)
-
-    def _outcome(self, outcome: Outcome, where: tuple[str, str]) -> None:
+    def _outcome(self, outcome: Outcome, where: Where) -> None:
         """Take an outcome for the next beat; at once when something waits behind it."""
         self._extras.outcomes.append(outcome)
+        if outcome.state is DeliveryState.QUEUED:
+            self.dispatch.hold(where, outcome.id)
         if self.dispatch.is_direct(*where):
             self._soon()
         else:
-            self._look_after.add(where)
+            self._behind.setdefault(outcome.id, set()).add(where)
             self._is_due = True
             self._wake.set()
 
-    def _range_sent(self, sent: SentRange) -> None:
-        """Take a beat whose deliveries were all written."""
+    def _range_sent(self, sent: SentRange, behind: Collection[Where]) -> None:
+        """Take a beat whose deliveries were all written; at once when something waits behind it."""
         self._extras.ranges.append(sent)
-        self._soon()
+        if behind:
+            self._behind.setdefault(sent.first, set()).update(behind)
+            self._is_due = True
+            self._wake.set()
+        else:
+            self._soon()
 
     def _soon(self) -> None:
         """Have outcomes written with the next beat, at the latest in 0.1 s."""
@@ -470,7 +442,7 @@ class Core:
 
     def _due(self) -> None:
         self._is_timer_set = False
-        if not self._extras.is_empty():
+        if not self._is_idle():
             self._is_due = True
             self._wake.set()
 

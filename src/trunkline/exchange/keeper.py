@@ -15,6 +15,7 @@ MIN_FREE_BYTES = 200_000_000
 MIN_FREE_SHARE = 0.02
 STEP_S = 0.25
 EXPIRE_EVERY_S = 5.0
+EXPIRE_BATCH = 500
 RETAIN_EVERY_S = 3600.0
 
 
@@ -62,14 +63,15 @@ class Keeper:
 
     async def step(self) -> None:
         """Do what is due now."""
-        self.look_at_disk()
-        try:
-            await self._turns.look()
-            await self._expire_and_retain()
-        except StoreUnavailable:
-            return  # the beat tells of it and retries; here it is simply not our time
-        except Exception as error:  # noqa: BLE001 - housekeeping goes on; the fault is reported
-            self._on_trouble("keep house", error)
+        for keep in (self.look_at_disk, self._turns.look, self._expire, self._retain):
+            try:
+                done = keep()
+                if done is not None:
+                    await done
+            except StoreUnavailable:
+                continue  # the beat tells of it and retries; here it is simply not our time
+            except Exception as error:  # noqa: BLE001 - the edge "beat": housekeeping goes on
+                self._on_trouble("keep house", error)
 
     def look_at_disk(self) -> None:
         """Stop acknowledging below the reserve, go on by itself above it (`reliability 2`)."""
@@ -79,11 +81,22 @@ class Keeper:
             self._on_trouble("disk low" if is_low else "disk recovered", None)
             self._core.nudge()
 
-    async def _expire_and_retain(self) -> None:
+    async def _expire(self) -> None:
         now_s = self._clock.monotonic_s()
-        if now_s >= self._expire_at_s:
-            self._expire_at_s = now_s + EXPIRE_EVERY_S
-            await self._store.expire(self._clock.now_ms(), 500)
-        if now_s >= self._retain_at_s:
-            removed = await self._store.retain(self._clock.now_ms(), self._retention)
-            self._retain_at_s = now_s + (1.0 if removed else RETAIN_EVERY_S)
+        if now_s < self._expire_at_s:
+            return
+        self._expire_at_s = now_s + EXPIRE_EVERY_S
+        expired = await self._store.expire(self._clock.now_ms(), EXPIRE_BATCH)
+        if expired:
+            self._core.expired(expired)
+        if len(expired) == EXPIRE_BATCH:
+            self._expire_at_s = now_s  # there is more of it
+        if expired or self._core.dispatch.is_overfull:
+            self._core.dispatch.review()
+
+    async def _retain(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._retain_at_s:
+            return
+        removed = await self._store.retain(self._clock.now_ms(), self._retention)
+        self._retain_at_s = now_s + (1.0 if removed else RETAIN_EVERY_S)

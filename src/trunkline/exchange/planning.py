@@ -36,6 +36,8 @@ from trunkline.store.contract import (
 )  # fmt: skip
 
 GONE = "the visitor left"
+# Where events are kept that cannot be stored as they are: one conversation of each line.
+UNSTORABLE = ("", "unstorable", "unstorable")
 REPLY_LIFE_MS = 120_000  # reliability 1: automatic replies carry expires_at (120 s)
 
 Decide = Callable[[ConversationState, Turn], Verdict]
@@ -98,6 +100,7 @@ class Planner:
         ids: row ids; taken here in one go, so a beat's ids are one closed range.
         decide: the pipeline with its rulebook.
         is_direct: whether a reply to (line, seat) may leave with this beat: nothing older waits.
+        is_reachable: whether somebody on (line, seat) can be sent to now.
         on_error: called with (event key, exception) when deciding on a message failed.
     """
 
@@ -109,6 +112,7 @@ class Planner:
         ids: Ids,
         decide: Decide,
         is_direct: Callable[[str, str], bool],
+        is_reachable: Callable[[str, str], bool],
         on_error: Callable[[Key, Exception], None],
     ) -> None:
         self._facts = facts
@@ -116,6 +120,7 @@ class Planner:
         self._ids = ids
         self.decide = decide
         self._is_direct = is_direct
+        self._is_reachable = is_reachable
         self._on_error = on_error
 
     def plan(self, items: Sequence[Item], skip: frozenset[int], now_ms: int) -> Plan:
@@ -233,7 +238,7 @@ class Planner:
             and self._is_direct(facts.name, seat_key)
             and (facts.name, seat_key) not in plan.seats  # nothing may pass what this beat queues
         )
-        is_gone = facts.has_brief_seats and not is_here
+        is_gone = not is_here and self._is_gone(facts, seat_key)
         expires = beat.now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
         for nth, reply in enumerate(replies):
             ident = answer_id(question, nth)
@@ -265,19 +270,32 @@ class Planner:
         facts = self._facts[post.key[0]]
         state = self.state_of(plan, post.key, None)
         now_ms = plan.beat.now_ms
+        seat_key = facts.seat_of(state.chat)
+        row_state, reason = DeliveryState.QUEUED, ""
+        if self._is_gone(facts, seat_key):
+            row_state, reason = DeliveryState.EXPIRED, GONE
+        else:
+            plan.seats.add((facts.name, seat_key))
         row = OutboxRow(
-            DeliveryId(self._ids.next()), state.id, DeliveryState.QUEUED, now_ms,
+            DeliveryId(self._ids.next()), state.id, row_state, now_ms,
             encode_say(post.segments), post.source,
-            expires_ms=post.expires_ms, dedupe=post.dedupe,
+            expires_ms=post.expires_ms, dedupe=post.dedupe, reason=reason,
         )  # fmt: skip
         plan.beat.outbox.append(row)
         plan.said.append((row, state, post.segments))
         plan.posted[id(post)] = row.id
-        plan.seats.add((facts.name, facts.seat_of(state.chat)))
+
+    def _is_gone(self, facts: LineFacts, seat_key: str) -> bool:
+        """Whether nobody will ever come for what is queued for this seat."""
+        return facts.has_brief_seats and not self._is_reachable(facts.name, seat_key)
 
     def take_turn(self, plan: Plan, due: DueTurn) -> None:
         """Decide on a turn whose time has come: all its waiting rows become done together."""
-        facts = self._facts[due.key[0]]
+        facts = self._facts.get(due.key[0])
+        if facts is None or not due.events:
+            why = "this line is not configured any more" if facts is None else "unreadable"
+            self.bury_turn(plan, due, why)
+            return
         beat = plan.beat
         state = plan.overlay.get(due.key) or self._conversations.get(due.key) or due.state
         turn = turn_of(facts, due.events, due.received_ms, beat.now_ms)
@@ -286,17 +304,21 @@ class Planner:
             why = encode_trace(verdict.trace)
         except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this turn only
             self._on_error(due.key, error)
-            plan.dead += 1
-            why = encode_trace((Step("decide", "error", (f"{type(error).__name__}: {error}",)),))
-            beat.done += [(row, why) for row in due.rows]
-            beat.turns_done.append(state.id)
+            self.bury_turn(plan, due, f"{type(error).__name__}: {error}")
             return
         beat.done += [(row, why) for row in due.rows]
-        beat.turns_done.append(state.id)
+        beat.turns_done.append(due.turn.conversation)
         self.settle_verdict(plan, due.key, verdict)
         if verdict.replies:
             asked = (due.events[-1].context, None)
             self.answer(plan, facts, verdict.state, due.rows[-1], verdict.replies, asked)
+
+    def bury_turn(self, plan: Plan, due: DueTurn, why: str) -> None:
+        """End a turn without an answer, because there can be none."""
+        plan.dead += 1
+        trace = encode_trace((Step("decide", "error", (why[:500],)),))
+        plan.beat.done += [(row, trace) for row in due.rows]
+        plan.beat.turns_done.append(due.turn.conversation)
 
     def keep(self, plan: Plan, kept: Mapping[tuple[str, str], bytes]) -> None:
         """Write session states."""
@@ -341,13 +363,11 @@ def turn_of(
     )
 
 
-def dead_row(
-    item: Item, state: ConversationState, ident: int, now_ms: int, error: BaseException
-) -> InboxRow:
+def dead_row(item: Item, state: ConversationState, ident: int, now_ms: int, why: str) -> InboxRow:
     """Build the row for an event that cannot be stored as it is: no body, no key, the reason."""
     return InboxRow(
         InboxId(ident), state.id, None, KINDS[type(item.event)], InboxState.DEAD, now_ms, b"",
-        reason=f"store: {type(error).__name__}: {error}"[:500].encode("utf-8", "replace").decode(),
+        reason=why,
     )  # fmt: skip
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
-from trunkline import failpoints
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Settled
+from trunkline.dialects.contract import Settled, Sharing
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts, Origin, Router
-from trunkline.exchange.dispatch import Dispatch
+from trunkline.exchange.dispatch import Dispatch, Where
 from trunkline.exchange.extras import Claim, SentRange, Settling
 from trunkline.exchange.planning import GONE, Item, Outgoing
 from trunkline.model.delivery import Delivery, DeliveryState
 from trunkline.model.delivery import Outcome as Fate
 from trunkline.store.contract import Outcome, Queued
 
+Trouble: TypeAlias = Callable[[str, BaseException], None]
+
+# JOINed links may say different things of one delivery: the best one counts.
+_WORTH: Mapping[Fate, int] = {
+    Fate.LATER: 0, Fate.REFUSED: 1, Fate.UNCERTAIN: 2, Fate.SENT: 3, Fate.CONFIRMED: 4,
+}  # fmt: skip
+RETRY_CEILING_S = 30.0
 _STATES: Mapping[Fate, DeliveryState] = {
     Fate.CONFIRMED: DeliveryState.CONFIRMED,
     Fate.SENT: DeliveryState.SENT,
@@ -27,8 +34,11 @@ _STATES: Mapping[Fate, DeliveryState] = {
 }
 
 
-def acknowledge(items: Sequence[Item]) -> dict[Origin, None]:
-    """Tell every link what of its own is durable now; return the links, in order."""
+def acknowledge(items: Sequence[Item], on_trouble: Trouble) -> dict[Origin, None]:
+    """Tell every link what of its own is durable now; return the links, in order.
+
+    A fault in one link's session must not keep the others from hearing of theirs.
+    """
     touched: dict[Origin, Settling] = {}
     for item in items:
         settling = touched.get(item.origin)
@@ -38,10 +48,21 @@ def acknowledge(items: Sequence[Item]) -> dict[Origin, None]:
         settling.size_bytes += item.size_bytes
         if item.receipt is not None:
             settling.receipts.append(item.receipt)
-    failpoints.hit("ack.before_write")
     for origin, settling in touched.items():
-        origin.committed(settling.receipts, settling.events, settling.size_bytes)
+        try:
+            origin.committed(settling.receipts, settling.events, settling.size_bytes)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": it is committed, go on
+            on_trouble("acknowledge", error)
     return dict.fromkeys(touched)
+
+
+def flush(origins: Iterable[Origin], on_trouble: Trouble) -> None:
+    """Write what was sent to these links, one write each."""
+    for origin in origins:
+        try:
+            origin.flush()
+        except Exception as error:  # noqa: BLE001 - the edge "beat": it is committed, go on
+            on_trouble("flush", error)
 
 
 class Sender:
@@ -52,7 +73,9 @@ class Sender:
 
     Args:
         outcome: takes one outcome for the next beat, with the (line, seat) it belongs to.
-        range_sent: takes a beat whose deliveries were all written.
+        range_sent: takes a beat whose deliveries were all written, with the seats where something
+            waits behind them.
+        on_trouble: told of a fault of ours in a link.
     """
 
     def __init__(
@@ -62,8 +85,9 @@ class Sender:
         facts: Mapping[str, LineFacts],
         router: Router,
         dispatch: Dispatch,
-        outcome: Callable[[Outcome, tuple[str, str]], None],
-        range_sent: Callable[[SentRange], None],
+        outcome: Callable[[Outcome, Where], None],
+        range_sent: Callable[[SentRange, Collection[Where]], None],
+        on_trouble: Trouble,
     ) -> None:
         self._clock = clock
         self._facts = facts
@@ -71,15 +95,22 @@ class Sender:
         self._dispatch = dispatch
         self._outcome = outcome
         self._range_sent = range_sent
+        self._on_trouble = on_trouble
         self._open: dict[int, Outgoing] = {}
         self._collected: dict[int, Settled] = {}
 
     def settled(self, origin: Origin, settled: Settled) -> None:
         """Note what a session says of a delivery."""
+        if settled.outcome is Fate.LATER and not settled.wait_s and origin.can_send:
+            # The link is there and still it does not go: at once would be for ever at once.
+            out = self._open.get(settled.delivery_id)
+            attempt = out.delivery.attempt if out is not None else 1
+            wait_s = retry_s(settled.delivery_id, attempt)
+            settled = msgspec.structs.replace(settled, wait_s=wait_s)
         if settled.delivery_id in self._open:
             earlier = self._collected.get(settled.delivery_id)
-            if earlier is None or settled.outcome is Fate.CONFIRMED:
-                self._collected[settled.delivery_id] = settled  # JOINed links: best proof counts
+            if earlier is None or _WORTH[settled.outcome] > _WORTH[earlier.outcome]:
+                self._collected[settled.delivery_id] = settled
             return
         seat = origin.seat
         self._note(origin.line, seat.key if seat is not None else "", settled)
@@ -104,25 +135,40 @@ class Sender:
         self._open = {out.delivery.id: out for out in outgoing}
         self._collected = {}
         for origin, deliveries in self._by_origin(outgoing).items():
-            origin.deliver(deliveries)
+            self._deliver(origin, deliveries)
             flushed[origin] = None
         collected = self._collected
         self._open = {}
         rest = outgoing
         if answers and all(_is_plainly_sent(collected.get(out.delivery.id)) for out in answers):
             # The ids of one beat's answers are a closed range: no other row can be in it.
-            self._range_sent(SentRange(tuple(sorted(out.delivery.id for out in answers))))
+            behind: set[Where] = set()
+            if self._dispatch.has_waiting:
+                seats = {(out.line, out.seat_key) for out in answers}
+                behind = {where for where in seats if not self._dispatch.is_direct(*where)}
+            ids = tuple(sorted(out.delivery.id for out in answers))
+            self._range_sent(SentRange(ids), behind)
             rest = claimed
         for out in rest:
             settled = collected.get(out.delivery.id)
             if settled is not None:
                 self._note(out.line, out.seat_key, settled)
 
+    def _deliver(self, origin: Origin, deliveries: Sequence[Delivery]) -> None:
+        try:
+            origin.deliver(deliveries)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this link only
+            self._on_trouble("deliver", error)
+            for delivery in deliveries:
+                # Whether any of it was written nobody can say.
+                unknown = Settled(delivery.id, Fate.UNCERTAIN, detail="our fault, see the log")
+                self._collected.setdefault(delivery.id, unknown)
+
     def _by_origin(self, outgoing: Sequence[Outgoing]) -> dict[Origin, list[Delivery]]:
         by_origin: dict[Origin, list[Delivery]] = {}
         for out in outgoing:
             origin = out.origin
-            if origin is not None and origin.can_send:
+            if origin is not None and origin.can_send and not _is_shared(origin):
                 by_origin.setdefault(origin, []).append(out.delivery)
                 continue
             targets = self._router.find(out.line, out.seat_key)
@@ -166,11 +212,25 @@ class Sender:
                 due_ms = now_ms + round(settled.wait_s * 1000)
             if facts.has_brief_seats and not self._router.find(line, seat_key):
                 state, reason = DeliveryState.EXPIRED, GONE
-            else:
-                self._dispatch.queued(line, seat_key)
         outcome = Outcome(settled.delivery_id, state, now_ms, settled.peer_id, reason, due_ms)
         self._outcome(outcome, (line, seat_key))
 
 
 def _is_plainly_sent(settled: Settled | None) -> bool:
     return settled is not None and settled.outcome is Fate.SENT and not settled.peer_id
+
+
+def _is_shared(origin: Origin) -> bool:
+    """Whether a delivery to this link's seat goes to others too."""
+    seat = origin.seat
+    return seat is not None and seat.sharing is Sharing.JOIN
+
+
+def retry_s(ident: int, attempt: int) -> float:
+    """Return the wait before the next attempt: full jitter over 1, 2, 4, 8, 16, 30 s.
+
+    The jitter comes from the id, so that nothing random is needed. Source: reliability 3
+    """
+    longest_s = min(RETRY_CEILING_S, 2.0 ** (max(attempt, 1) - 1))
+    share = ((ident >> 4) * 2_654_435_761 + attempt * 40_503) % 65_536 / 65_536
+    return max(0.05, longest_s * share)

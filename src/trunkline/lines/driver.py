@@ -33,8 +33,10 @@ from trunkline.dialects.contract import (
 )  # fmt: skip
 from trunkline.errors import LinkError, LocalProtocolError
 from trunkline.exchange.contract import Exchange
+from trunkline.ids import DeliveryId
 from trunkline.lines.contract import Link
 from trunkline.lines.roster import Roster
+from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Outcome
 from trunkline.model.event import Fleeting
 
@@ -74,7 +76,7 @@ class Home(Protocol):
         ...
 
     def failed(self, driver: Driver, verb: str, error: BaseException) -> None:
-        """Report a bug of ours; the link is closed 1011."""
+        """Report a bug of ours; in a session the link is closed 1011."""
         ...
 
     def changed(self, driver: Driver) -> None:
@@ -95,9 +97,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_asks", "_events", "_is_closed", "_is_linked", "_is_paused", "_size", "_timer", "_wake_at",
-        "dial", "hangup", "home", "last_s", "line", "link", "seat_taken", "session", "since_s",
-        "state",
+        "_asks", "_events", "_is_closed", "_is_paused", "_may_send", "_size", "_timer",
+        "_unsettled", "_wake_at", "dial", "hangup", "home", "last_s", "line", "link", "seat_taken",
+        "session", "since_s", "state",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: Session) -> None:
@@ -115,7 +117,10 @@ class Driver:
         self._size = 0
         self._is_paused = False
         self._is_closed = False
-        self._is_linked = False
+        self._may_send = False
+        # Deliveries that the session has and says nothing of yet; at the end of the link nobody
+        # else would ever settle what a faulty session forgets.
+        self._unsettled: dict[DeliveryId, None] = {}
         self._asks: dict[Tag, None] = {}
         self._wake_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -132,8 +137,10 @@ class Driver:
         return self
 
     def linked(self, info: LinkInfo) -> None:
-        """Tell the session that its link is open."""
-        self._is_linked = True
+        """Tell the session that its link is open; one that said good-bye before gets none."""
+        if self.hangup is not None:
+            self._hang_up(self.hangup)
+            return
         self._run("linked", lambda: self.session.linked(info))
 
     def finish(self) -> None:
@@ -164,7 +171,7 @@ class Driver:
             self._bug("receive", error)
             return
         if effects:
-            self._apply(effects, len(data))
+            self._apply(effects if len(effects) == 1 else _receipts_last(effects), len(data))
         if self.session.wake_at != self._wake_at:
             self._arm()
         if (
@@ -187,6 +194,10 @@ class Driver:
         for tag in list(self._asks):
             self.answer(tag, error)
         self._run("lost", lambda: self.session.lost(error))
+        for ident in self._unsettled:
+            forgotten = Settled(ident, Outcome.UNCERTAIN, detail="the link ended without a word")
+            self.home.exchange.settled(self, forgotten)
+        self._unsettled = {}
         self._is_closed = True
         self.state = LinkState.CLOSED
         if self._timer is not None:
@@ -204,15 +215,11 @@ class Driver:
 
     @property
     def can_send(self) -> bool:
-        """Whether `deliver` reaches the session now."""
-        seat = self.seat_taken
-        return (
-            self.state is LinkState.READY
-            and seat is not None
-            and seat.can_send
-            and not self._is_closed
-            and self.hangup is None
-        )
+        """Whether `deliver` reaches the wire now.
+
+        A link that was replaced or is closing writes nothing more, long before its end is told.
+        """
+        return self._may_send and self.link is not None and self.link.is_open
 
     def committed(self, receipts: Sequence[Receipt], events: int, size_bytes: int) -> None:
         """Acknowledge what is durable and read on."""
@@ -236,10 +243,17 @@ class Driver:
                 self.link.resume()
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
-        """Send in order. What cannot even be tried is settled LATER."""
+        """Send in order. What cannot even be tried is settled LATER.
+
+        What stands behind a delivery that must wait, in the same chat, waits with it.
+        """
+        waiting: dict[Chat, float] = {}
         for delivery in deliveries:
             if not self.can_send:
-                later = Settled(delivery.id, Outcome.LATER)
+                self.home.exchange.settled(self, Settled(delivery.id, Outcome.LATER))
+                continue
+            if waiting and delivery.chat in waiting:
+                later = Settled(delivery.id, Outcome.LATER, wait_s=waiting[delivery.chat])
                 self.home.exchange.settled(self, later)
                 continue
             self.home.sent += 1
@@ -251,6 +265,11 @@ class Driver:
                     self, Settled(delivery.id, Outcome.UNCERTAIN, detail="our fault, see the log")
                 )
                 continue
+            last = effects[-1] if effects else None
+            if type(last) is not Settled:
+                self._unsettled[delivery.id] = None
+            elif last.outcome is Outcome.LATER:
+                waiting[delivery.chat] = last.wait_s
             self._apply(effects, 0)
         if self.session.wake_at != self._wake_at:
             self._arm()
@@ -274,13 +293,11 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - the edge "driver"
             self._bug(verb, error)
             return
-        self._apply(effects, 0)
+        self._apply(effects if len(effects) < 2 else _receipts_last(effects), 0)
         if self.session.wake_at != self._wake_at:
             self._arm()
 
     def _apply(self, effects: Effects, size_bytes: int) -> None:
-        if len(effects) > 1:
-            effects = _receipts_last(effects)
         home = self.home
         for effect in effects:
             if type(effect) is Transmit:
@@ -298,6 +315,8 @@ class Driver:
                 home.exchange.offer(self, event, effect.receipt, size_bytes)
                 size_bytes = 0  # a frame's bytes count once, however many events it holds
             elif type(effect) is Settled:
+                if self._unsettled:
+                    self._unsettled.pop(effect.delivery_id, None)
                 home.exchange.settled(self, effect)
             else:
                 self._apply_rare(effect)
@@ -326,26 +345,37 @@ class Driver:
     def _hang_up(self, effect: Hangup) -> None:
         if self.hangup is None:
             self.hangup = effect
+            self._may_send = False
         if self.link is not None:
             self.link.close(effect.code, effect.reason)
 
     def _change(self, effect: Changed) -> None:
         self.state = effect.state
         if effect.seat is not None and effect.seat != self.seat_taken:
-            self._unseat()
-            self.seat_taken = effect.seat
-            self.home.roster.take(self, effect.seat)
-            if effect.state is LinkState.READY:
-                self.home.exchange.seated(self, effect.seat)
-        elif effect.state is LinkState.READY and self.seat_taken is not None:
-            self.home.exchange.seated(self, self.seat_taken)
+            self._sit(effect.seat)
+        seat = self.seat_taken
+        self._may_send = False
+        if effect.state is LinkState.READY and seat is not None:
+            self._may_send = seat.can_send and self.hangup is None
+            self.home.exchange.seated(self, seat)
         self.home.changed(self)
+
+    def _sit(self, seat: Seat) -> None:
+        old = self.seat_taken
+        if old is not None and old.key == seat.key:
+            # The same place under other conditions: nobody left, so nothing of it expires.
+            self.home.roster.leave(self, old)
+        else:
+            self._unseat()
+        self.seat_taken = seat
+        self.home.roster.take(self, seat)
 
     def _unseat(self) -> None:
         seat = self.seat_taken
         if seat is None:
             return
         self.seat_taken = None
+        self._may_send = False
         if self.home.roster.leave(self, seat):
             self.home.exchange.unseated(self.line, seat)
 
@@ -367,7 +397,9 @@ class Driver:
                 return  # it fires early and arms itself again: cheaper than a timer per message
             self._timer.cancel()
             self._timer = None
-        if at_s is not None and not self._is_closed:
+        # A session that failed or said good-bye needs no time any more: one that raises in `tick`
+        # would be called again and again until its link is gone.
+        if at_s is not None and not self._is_closed and self.hangup is None:
             self._timer = self.home.wake_at(at_s, self._tick)
 
     def _tick(self) -> None:
@@ -386,8 +418,16 @@ class Driver:
 
     def _tap(self, direction: str, data: bytes) -> None:
         seat = self.seat_taken.key if self.seat_taken is not None else ""
-        for tap in list(self.home.taps):
-            tap(direction, seat, data)
+        taps = self.home.taps
+        for tap in list(taps):
+            if tap not in taps:
+                continue  # one before it removed it
+            try:
+                tap(direction, seat, data)
+            except Exception as error:  # noqa: BLE001 - a viewer's fault must not reach the link
+                self.home.failed(self, "watch", error)
+                if tap in taps:
+                    taps.remove(tap)
 
     @property
     def is_parked(self) -> bool:

@@ -29,6 +29,7 @@ from trunkline.lines.driver import Driver
 from trunkline.lines.roster import Allowances, Roster
 
 SHOWN_SEATS = 50
+ACCOUNTS = 1000  # peers choose their names: the ones unseen for longest are forgotten
 # Protocol error, no such data, bad UTF-8, too large, no pong, no reader (reliability 8).
 BROKEN_CODES = frozenset({1002, 1003, 1007, 1009, 1011, 1013})
 
@@ -145,13 +146,15 @@ class Line:
         """Decide before the upgrade."""
         if not self.options.enabled:
             return Refuse(404, f"line {self.name} is switched off")
+        if not (self.is_public or self.options.token or head.is_loopback):
+            # guides 1: open on loopback, and a request that came through a proxy is never that.
+            return Refuse(403, f"line {self.name} is open to this machine only; set its token")
         return self.dialect.admit(self.options, head)
 
     def enter(self, admitted: Admit, link: Link) -> LinkUser:
         """Take an accepted link."""
-        driver = self.new_driver(admitted.kind)
+        driver = self.new_driver(admitted.kind).attach(link)
         driver.begin(None)
-        driver.attach(link)
         driver.linked(link.info)
         return driver
 
@@ -224,6 +227,7 @@ class Line:
 
     def failed(self, driver: Driver, verb: str, error: BaseException) -> None:
         """Report a bug of ours."""
+        self.around.meter.noticed(self.dialect.name, "session-failed")
         self.around.log.error(
             "session failed", line=self.name, dialect=self.dialect.name, verb=verb, error=error
         )
@@ -232,9 +236,11 @@ class Line:
         """The state or seat of a driver is another."""
         seat = driver.seat_taken
         if seat is not None and seat.account:
-            self.accounts[seat.account] = None
+            self._note_account(seat.account)
         if driver.state is LinkState.READY and seat is not None:
             self.error = self.needs_you = ""
+            if self.options.link == "dial":
+                self.state = LineState.CONNECTED
             log = self.around.log
             if not self.is_public:
                 log.info(
@@ -250,7 +256,7 @@ class Line:
         self.around.meter.links(self.name, len(self.drivers))
         if isinstance(error, LinkLost) and error.code in BROKEN_CODES:
             self._tell_broken(driver, error)
-        elif not self.is_public:
+        elif not self.is_public and driver.link is not None:
             self.around.log.info(
                 "link closed", line=self.name, dialect=self.dialect.name, error=str(error)
             )
@@ -269,8 +275,14 @@ class Line:
             peer=head.peer if head is not None else "",
         )
 
+    def _note_account(self, account: str) -> None:
+        self.accounts.pop(account, None)
+        self.accounts[account] = None
+        if len(self.accounts) > ACCOUNTS:
+            del self.accounts[next(iter(self.accounts))]
+
     def _refresh(self) -> None:
-        """Compute the state of a listening line; a dialling one is told by its supervisor."""
+        """Compute the state of a listening line; a dialled one is told by its supervisor."""
         if self.options.link != "listen":
             return
         is_ready = any(driver.state is LinkState.READY for driver in self.drivers)

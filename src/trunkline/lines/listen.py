@@ -12,7 +12,7 @@ import base64
 import binascii
 import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -93,10 +93,18 @@ class Gate:
         commons: shared by all links.
         clock: for the quota.
         rules: what is checked for every door.
+        on_refused: told the status of each upgrade that does not happen.
     """
 
-    def __init__(self, commons: Commons, clock: Clock, rules: GateRules | None = None) -> None:
+    def __init__(
+        self,
+        commons: Commons,
+        clock: Clock,
+        rules: GateRules | None = None,
+        on_refused: Callable[[int], None] | None = None,
+    ) -> None:
         rules = rules or GateRules()
+        self._on_refused = on_refused
         self._commons = commons
         self._doors: dict[tuple[str, str], Door] = {}
         self._allowed_hosts = tuple(host.lower() for host in rules.allowed_hosts)
@@ -144,6 +152,13 @@ class Gate:
         return is_host_allowed(host, self._allowed_hosts)
 
     def knock(self, call: Call, transport: asyncio.Transport, rest: bytes = b"") -> Answer | None:
+        """Let an upgrade happen, or say why not; see `_knock`."""
+        answer = self._knock(call, transport, rest)
+        if answer is not None and self._on_refused is not None:
+            self._on_refused(answer.status)
+        return answer
+
+    def _knock(self, call: Call, transport: asyncio.Transport, rest: bytes) -> Answer | None:
         """Let an upgrade happen, or say why not.
 
         Args:

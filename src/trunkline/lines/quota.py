@@ -89,7 +89,7 @@ class Quota:
                 account.links -= 1
 
     def ask(self, address: str, max_links: int) -> str:
-        """Take one from the bucket of new links. Returns why not, or ""."""
+        """Take one from the bucket of new links; 0 = no limit of links. Returns why not, or ""."""
         account = self._account(address)
         now_s = self._clock.monotonic_s()
         if now_s < account.locked_until_s:
@@ -97,7 +97,7 @@ class Quota:
         if account.tokens < 1:
             return "too many new connections; slow down"
         account.tokens -= 1
-        if account.links >= max_links:
+        if max_links and account.links >= max_links:
             return f"more than {max_links} connections from one address"
         return ""
 

@@ -88,6 +88,6 @@ class Allowances:
         while uses and uses[0] <= horizon_s:
             uses.pop(0)
         if len(uses) >= request.limit:
-            return max(0.001, uses[0] - horizon_s)
+            return max(0.001, uses[0] - horizon_s) if uses else request.per_s
         uses.append(now_s)
         return True

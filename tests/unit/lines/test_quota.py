@@ -89,3 +89,10 @@ def test_a_locked_address_is_remembered():
     for number in range(40):
         quota.ask(f"b{number}", 9)
     assert "log-ins" in quota.ask("bad", 9)
+
+
+def test_zero_is_no_limit_of_links():
+    quota = Quota(FakeClock(), QuotaRules())
+    for _ in range(60):
+        assert quota.ask("192.0.2.1", 0) == ""
+        quota.enter("192.0.2.1")
