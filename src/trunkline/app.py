@@ -340,6 +340,8 @@ class App:
         await self.server.stop_accepting()
         for supervisor in self.supervisors.values():
             supervisor.stop()
+        for line in self.lines.values():
+            line.halt()
         failpoints.hit("drain.mid")
         self.core.stop()
         self.keeper.stop()

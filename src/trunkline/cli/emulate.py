@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trunkline.dev.people import People
 
 PROGRESS_S = 2.0
+PATIENCE_S = 10.0  # without anything new: nobody answers there
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +78,8 @@ def emulate(
             group = make_people(dialect, dial, people, open_dialler(clock), clock, script_of)
         except ValueError as error:
             fail(ExitCode.USAGE, str(error))
-        await _live(group, is_endless=messages == 0, is_quiet=as_json)
+        patience_s = max(PATIENCE_S, 3 * pace)
+        await _live(group, is_endless=messages == 0, is_quiet=as_json, patience_s=patience_s)
         return _report(group, as_json=as_json)
 
     from trunkline.app import run_loop
@@ -134,16 +136,22 @@ def _read_faults(faults: Sequence[str]) -> dict[str, float]:
     return found
 
 
-async def _live(group: People, *, is_endless: bool, is_quiet: bool) -> None:
+async def _live(group: People, *, is_endless: bool, is_quiet: bool, patience_s: float) -> None:
     """Run until everybody has left, or Ctrl-C; say now and then how far they are."""
     task = asyncio.ensure_future(group.run())
+    quiet_s = 0.0
     try:
         while not task.done():
+            before = dict(group.tally)
             await asyncio.wait({task}, timeout=PROGRESS_S)
-            if not is_quiet and not task.done():
-                warn(", ".join(f"{name} {count}" for name, count in group.tally.items()))
-            if not is_endless and group.is_over:
+            if group.is_over and not is_endless:
                 break
+            quiet_s = quiet_s + PROGRESS_S if group.tally == before else 0.0
+            if not is_endless and quiet_s >= patience_s:
+                warn(text("对端不再回应，结束", "nothing happens any more, giving up"))
+                break
+            if not is_quiet and not quiet_s:
+                warn(", ".join(f"{name} {count}" for name, count in group.tally.items()))
     except asyncio.CancelledError:
         warn(text("结束", "stopping"))
     finally:

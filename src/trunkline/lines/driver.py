@@ -97,9 +97,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_asks", "_events", "_is_closed", "_is_paused", "_may_send", "_size", "_timer",
-        "_unsettled", "_wake_at", "dial", "hangup", "home", "last_s", "line", "link", "seat_taken",
-        "session", "since_s", "state",
+        "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_may_send", "_size",
+        "_timer", "_unsettled", "_wake_at", "dial", "hangup", "home", "last_s", "line", "link",
+        "seat_taken", "session", "since_s", "state",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: Session) -> None:
@@ -116,6 +116,7 @@ class Driver:
         self._events = 0
         self._size = 0
         self._is_paused = False
+        self._is_halted = False
         self._is_closed = False
         self._may_send = False
         # Deliveries that the session has and says nothing of yet; at the end of the link nobody
@@ -142,6 +143,11 @@ class Driver:
             self._hang_up(self.hangup)
             return
         self._run("linked", lambda: self.session.linked(info))
+
+    def halt(self) -> None:
+        """Read nothing any more (the process stops): what was read is still acknowledged."""
+        self._is_halted = True
+        self._pause()
 
     def finish(self) -> None:
         """Stop at leisure."""
@@ -237,6 +243,8 @@ class Driver:
                 self._apply(effects, 0)
         if self.session.wake_at != self._wake_at:
             self._arm()
+        if self._is_halted:
+            return
         if self._is_paused and self._events < PENDING_EVENTS // 2 and self._size < PENDING_BYTES:
             self._is_paused = False
             if self.link is not None:

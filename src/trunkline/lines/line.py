@@ -136,6 +136,7 @@ class Line:
         self.retry_at_s = 0.0
         self.where: tuple[str, ...] = ()
         self.is_serving = False
+        self.is_halted = False
         self._emptied: asyncio.Event | None = None
         self._allowances = Allowances(around.clock)
         self._started_ms = around.clock.now_ms()
@@ -144,6 +145,8 @@ class Line:
 
     def admit(self, head: Head) -> Admit | Refuse:
         """Decide before the upgrade."""
+        if self.is_halted:
+            return Refuse(503, "the server stops")
         if not self.options.enabled:
             return Refuse(404, f"line {self.name} is switched off")
         if not (self.is_public or self.options.token or head.is_loopback):
@@ -186,6 +189,12 @@ class Line:
         if self.drivers:
             self._emptied = asyncio.Event()
             await self._emptied.wait()
+
+    def halt(self) -> None:
+        """Let nobody in and read nothing any more; what was read is still served."""
+        self.is_halted = True
+        for driver in self.drivers:
+            driver.halt()
 
     def finish(self) -> None:
         """Let every session say good-bye."""

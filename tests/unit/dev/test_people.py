@@ -25,9 +25,7 @@ from trunkline.lines.contract import LineState
 async def site(dialect: str) -> AsyncIterator[str]:
     """Serve what says everything back, as `emulate DIALECT --port 0` does, until SIGTERM."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        sites._serve(dialect, 0, lambda *, url: ready.set_result(url))  # its shell is `run_echo_site`
-    )
+    serving = asyncio.create_task(sites._serve(dialect, 0, lambda *, url: ready.set_result(url)))
     try:
         yield await ready
     finally:
