@@ -34,6 +34,10 @@ from trunkline.store.contract import Beat, InboxState
 
 PLATFORMS = ("qq", "tg")
 names = st.sampled_from(PLATFORMS)
+lines = st.sampled_from(("core", "blog"))
+befores = st.sampled_from(("nothing", "away", "poison", "repeat"))
+afters = st.sampled_from(("nothing", "cut", "replace", "send", "rest"))
+turns = st.integers(0, 12)  # of the loop: how far a beat gets
 LINES = {"blog": {"dialect": "contact", "chat_burst": 0}, "core": {"dialect": "maim"}}
 
 
@@ -93,40 +97,60 @@ class Anything(RuleBasedStateMachine):
 
     # -- what happens ------------------------------------------------------------------------
 
-    @rule(name=names)
-    def connect(self, name: str) -> None:
+    def _connect(self, name: str) -> Peer:
         """A platform connects; an older link of it is replaced, and told of it later."""
         if name in self.peers:
             self.gone.append(self.peers[name])
         self.peers[name] = self.house.connect("core", headers={"platform": name})
+        return self.peers[name]
 
-    @rule(name=names, count=st.integers(1, 70))
-    def say(self, name: str, count: int) -> None:
-        if name in self.peers:
-            frames = [maim(word := self._word(), word, platform=name) for _ in range(count)]
-            self.said[name] += frames
-            self.peers[name].say(*frames)
+    def _here(self, name: str) -> Peer:
+        return self.peers.get(name) or self._connect(name)
 
-    @rule(name=names, data=st.data())
-    def repeat(self, name: str, data: st.DataObject) -> None:
-        """A platform says again what it said, over whatever link it has now."""
-        if name in self.peers and self.said[name]:
-            self.peers[name].say(data.draw(st.sampled_from(self.said[name])))
-
-    @rule(name=names)
-    def cut(self, name: str) -> None:
-        if name in self.peers:
-            self.peers[name].cut()
+    @rule(name=names, count=st.integers(1, 70), before=befores, after=afters, turns=turns)
+    def talk(self, name: str, count: int, before: str, after: str, turns: int) -> None:
+        """A platform says something; before and after it, anything."""
+        peer = self._here(name)
+        if before == "away":
+            self.faults.next += [StoreUnavailable(), StoreFull()]
+        frames = [maim(word := self._word(), word, platform=name) for _ in range(count)]
+        self.said[name] += frames
+        if before == "poison":
+            word = self._word()
+            self.faults.poison.add(word.encode())
+            frames.insert(count // 2, maim(word, word, platform=name))
+        if before == "repeat":
+            frames += self.said[name][:: max(1, len(self.said[name]) // 7)]
+        peer.say(*frames)
+        if after == "send":
+            self._post(f"core/private:u1@{name}")
+        self._run(settle(turns))
+        if after == "cut":
+            peer.cut()
             self.gone.append(self.peers.pop(name))
+        elif after == "replace":
+            self._connect(name)
+        elif after == "rest":
+            self._run(self._quiet())
 
-    @rule(count=st.integers(1, 5))
-    def visit(self, count: int) -> None:
-        """A visitor comes and says something."""
+    @rule(count=st.integers(1, 5), is_away=st.booleans(), after=afters, turns=turns)
+    def visit(self, count: int, is_away: bool, after: str, turns: int) -> None:
+        """A visitor comes, says something, and may leave or be written to."""
         peer = self.house.connect("blog")
-        self.visitors.append(peer)
+        client = peer.frames()[0]["client_id"]
+        if is_away:
+            self.faults.next += [StoreUnavailable(), StoreFull()]
         for _ in range(count):
             word = self._word()
             peer.say(chat(word, client_message_id=word))
+        if after == "send":
+            self._post(f"blog/visitor:{client}")
+        self._run(settle(turns))
+        if after in ("cut", "replace"):
+            peer.cut()
+            self.gone.append(peer)
+        else:
+            self.visitors.append(peer)
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -138,34 +162,23 @@ class Anything(RuleBasedStateMachine):
 
     @rule(name=names)
     def send(self, name: str) -> None:
-        """A program sends into the platform's conversation."""
-        target = parse_address(f"core/private:u1@{name}")
+        """A program sends into the platform's conversation, whether it is there or not."""
+        self._post(f"core/private:u1@{name}")
 
+    def _post(self, target: str) -> None:
         async def post() -> None:
             with contextlib.suppress(StoreUnavailable):  # told at once, and nothing is queued
-                await self.house.desk.send(target, parse_message(self._word()))
+                await self.house.desk.send(parse_address(target), parse_message(self._word()))
 
         self._run(post())
 
-    @rule()
-    def pause(self) -> None:
-        self.house.fleet.pause("core")
+    @rule(line=lines)
+    def pause(self, line: str) -> None:
+        self.house.fleet.pause(line)
 
-    @rule()
-    def resume(self) -> None:
-        self.house.fleet.resume("core")
-
-    @rule(count=st.integers(1, 4), is_full=st.booleans())
-    def lose_store(self, count: int, is_full: bool) -> None:
-        self.faults.next += [StoreFull() if is_full else StoreUnavailable()] * count
-
-    @rule(name=names)
-    def poison(self, name: str) -> None:
-        """One message cannot be stored as it is."""
-        if name in self.peers:
-            word = self._word()
-            self.faults.poison.add(word.encode())
-            self.peers[name].say(maim(word, word, platform=name), maim(f"{word}+", f"{word}+"))
+    @rule(line=lines)
+    def resume(self, line: str) -> None:
+        self.house.fleet.resume(line)
 
     @rule(count=st.integers(1, 30))
     def go_on(self, count: int) -> None:
@@ -248,9 +261,10 @@ class Anything(RuleBasedStateMachine):
     def _finish(self) -> None:
         """Everything heals: then nothing is stuck, and order held."""
         self.faults.next.clear()
-        self.house.fleet.resume("core")
+        for line in LINES:
+            self.house.fleet.resume(line)
         for name in PLATFORMS:
-            self.connect(name)
+            self._here(name)  # who is here stays: nobody looks because somebody came
         for _ in range(3):
             self.house.advance(2.0)
             self._run(self._quiet())
@@ -258,6 +272,8 @@ class Anything(RuleBasedStateMachine):
         self.nothing_is_heard_twice()
         stored = self._stored()
         assert len(stored) == len(set(stored))
+        dead = self.house.rows("select count(*) from inbox where state = ?", InboxState.DEAD)
+        assert dead[0][0] <= len(self.faults.poison)  # nobody dies with the culprit
         rows = self.house.rows(
             "select o.id, o.state, o.body, c.line, c.account from outbox o"
             " join conversation c on c.id = o.conversation order by o.id"

@@ -19,6 +19,7 @@ from trunkline.clock import Clock
 from trunkline.dialects.contract import Seat
 from trunkline.errors import StoreUnavailable
 from trunkline.exchange.contract import LineFacts, Origin, Router
+from trunkline.exchange.planning import GONE
 from trunkline.model.address import Chat
 from trunkline.store.contract import Queued, Store
 
@@ -111,13 +112,20 @@ class Dispatch:
                 del self._waiting[where]
 
     async def _read_seats(self) -> set[Where]:
+        """Read where rows wait; those of visitors who never come back expire, visibly."""
         chats = await self._store.queued_chats(WAITING_SEATS + 1)
         self._is_overfull = len(chats) > WAITING_SEATS
-        return {
-            (line, facts.seat_of(chat))
-            for line, chat in chats
-            if (facts := self._facts.get(line)) is not None
-        }
+        found: set[Where] = set()
+        for line, chat in chats:
+            facts = self._facts.get(line)
+            if facts is None:
+                continue
+            seat_key = facts.seat_of(chat)
+            if facts.has_brief_seats and not self._router.find(line, seat_key):
+                await self._store.expire_seat(line, *scope(facts, seat_key), GONE)
+            else:
+                found.add((line, seat_key))
+        return found
 
     @property
     def has_waiting(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gated import GatedStore
-from house import ECHO, House
+from house import ECHO, House, chat, visitor
 from origins import Endpoint
 from trunkline.dialects.contract import Settled
 from trunkline.errors import StoreUnavailable
@@ -235,3 +235,34 @@ async def test_rows_that_are_not_written_yet_are_not_taken_for_gone(tmp_path: Pa
         queues.release(QQ, 1)
         await queues.quiet()
         assert queues.is_direct(*QQ)
+
+
+async def test_what_waited_for_a_visitor_expires_with_a_restart(tmp_path: Path) -> None:
+    """Found by the state machine: nobody ever came for it, and it stayed QUEUED."""
+    async with House(tmp_path, rules=[ECHO]) as house:
+        house.fleet.pause("blog")
+        peer = visitor(house)
+        peer.say(chat("hi"))
+        await house.quiet()
+        assert house.rows("select state from outbox") == [(DeliveryState.QUEUED,)]
+    async with House(tmp_path, rules=[ECHO]) as house:
+        assert house.rows("select state, reason from outbox") == [
+            (DeliveryState.EXPIRED, "the visitor left")
+        ]
+        assert not house.core.dispatch.has_waiting
+
+
+async def test_a_draft_that_is_approved_after_its_visitor_left_expires(tmp_path: Path) -> None:
+    lines = {"blog": {"dialect": "contact", "mode": "draft"}}
+    async with House(tmp_path, rules=[ECHO], lines=lines) as house:
+        peer = visitor(house)
+        peer.say(chat("hi"))
+        await house.quiet()
+        peer.cut()
+        ((ident,),) = house.rows("select id from outbox where state = ?", DeliveryState.DRAFT)
+        sources = (DeliveryState.DRAFT,)
+        assert await house.store.move_delivery(ident, sources, DeliveryState.QUEUED, "approved")
+        house.desk.wake()
+        await house.quiet()
+        assert house.rows("select state from outbox") == [(DeliveryState.EXPIRED,)]
+        assert not house.core.dispatch.has_waiting

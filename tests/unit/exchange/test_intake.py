@@ -456,3 +456,38 @@ async def test_a_post_is_refused_at_once_while_the_store_is_away(tmp_path: Path)
         assert house.rows("select count(*) from outbox") == [(0,)]
         await house.desk.send(target, parse_message("y"))
         assert house.rows("select count(*) from outbox") == [(1,)]
+
+
+async def test_outcomes_are_written_in_a_tenth_of_a_second_without_any_message(
+    tmp_path: Path,
+) -> None:
+    store = GatedStore(tmp_path)
+    async with House(tmp_path, rules=[ECHO], store=store, lines=CORE) as house:
+        end = Endpoint(house)
+        end.say("a")
+        async with asyncio.timeout(10):
+            while not end.heard:
+                await asyncio.sleep(0)
+            assert states(house) == [DeliveryState.SENDING]
+            house.advance(0.1)
+            while len(store.beats) < 2:
+                await asyncio.sleep(0)
+        assert states(house) == [DeliveryState.SENT]
+
+
+async def test_a_low_disk_acknowledges_nothing_also_when_there_is_something_to_send(
+    tmp_path: Path,
+) -> None:
+    async with House(tmp_path, lines=CORE) as house:
+        target = parse_address("core/private:7@qq")
+        await house.desk.send(target, parse_message("posted"))
+        house.core.is_disk_low = True
+        end = Endpoint(house)
+        end.say("a")
+        await house.quiet()
+        assert end.heard == ["posted"]
+        assert end.receipts == []
+        house.core.is_disk_low = False
+        house.core.nudge()
+        await house.quiet()
+        assert end.receipts == ["a"]
