@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
@@ -30,7 +31,7 @@ def _scope(method: str, path: str, headers: Iterable[tuple[str, str]], peer: str
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": target,
+        "path": unquote(target),  # as servers do
         "raw_path": target.encode(),
         "query_string": query.encode(),
         "root_path": "",

@@ -36,7 +36,7 @@ def echo(event: Any) -> Any:
 
 def served(*, answer: Any = echo, head: Head = STRANGER, **keys: Any) -> Pump:
     """Return a started site without a peer, its greeting taken off the wire."""
-    pump_keys = {name: keys.pop(name) for name in ("commit", "allow") if name in keys}
+    pump_keys = {name: keys.pop(name) for name in ("commit", "allow", "find") if name in keys}
     clock = FakeClock()
     pump = Pump(site(clock, **keys), clock=clock, answer=answer, head=head, **pump_keys)
     pump.start()

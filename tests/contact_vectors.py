@@ -22,6 +22,9 @@ from uuid import UUID
 
 FILE = Path(__file__).parent / "vectors" / "contact" / "contact_vectors.json"
 CASES: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["vectors"]
+EXTENSIONS: dict[str, dict[str, Any]] = {
+    case["id"]: case for case in json.loads(FILE.read_text(encoding="utf-8"))["extension_vectors"]
+}
 # What only a real link does: sizes while reading, UTF-8 of TEXT, fragments.
 WIRE_ONLY = frozenset({"B003", "B004", "B005"})
 PING = '{"type":"ping"}'

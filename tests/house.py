@@ -241,6 +241,7 @@ class House:
         }
         facts.update(facts_of(self.lines))
         await self.core.dispatch.learn()
+        await self.core.asking.learn()
         self.fleet = NodeFleet(self.lines, {}, self._resumed)
         self.desk = Desk(
             core=self.core,
@@ -250,7 +251,10 @@ class House:
             router=self.roster,
             accounts=self.fleet.accounts,
         )
-        self.turns = Turns(store=self.store, clock=self.clock, hand_over=self.core.turn_due)
+        self.turns = Turns(
+            store=self.store, clock=self.clock, hand_over=self.core.turn_due,
+            asking=self.core.asking, facts=facts,
+        )  # fmt: skip
         self.keeper = Keeper(
             core=self.core,
             store=self.store,

@@ -8,6 +8,7 @@ from typing import Any
 from trunkline.clock import FakeClock
 from trunkline.dialects.contract import Head, LinkInfo, Noticed, Opening, Received
 from trunkline.dialects.maim import MAIM
+from trunkline.dialects.maim.api import ApiSession
 from trunkline.dialects.maim.bot import CoreSession
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession
@@ -51,6 +52,49 @@ def adapter(clock: FakeClock | None = None, *, linked: bool = True, **keys: Any)
     if linked:
         session.linked(LinkInfo(Head("/ws"), is_dialled=True))
     return session
+
+
+def api_core(clock: FakeClock | None = None, head: Head | None = None, **keys: Any) -> ApiSession:
+    """Return a core session of the API-Server line with an open link: `qq` with the key K1."""
+    session = MAIM.open(options(**keys), opening("core", clock, "api"))
+    assert isinstance(session, ApiSession)
+    assert session.begin(None) == []
+    session.linked(LinkInfo(head or Head("/ws", {"api_key": "K1", "platform": "qq"})))
+    return session
+
+
+def api_adapter(clock: FakeClock | None = None, **keys: Any) -> ApiSession:
+    """Return an adapter session of the API-Server line with an open link."""
+    given = {"role": "adapter", "link": "dial", "url": "ws://127.0.0.1/ws", "platform": "qq"}
+    keys = given | {"api": True, "api_key": "K1"} | keys
+    session = MAIM.open(options(**keys), opening("adapter", clock, ""))
+    assert isinstance(session, ApiSession)
+    session.begin(None)
+    session.linked(LinkInfo(Head("/ws"), is_dialled=True))
+    return session
+
+
+def envelope(
+    words: str = "你好", ident: str | None = "m1", *, side: str = "sender", **more: Any
+) -> dict[str, Any]:
+    """Return a `sys_std` of 张三 in the group 42: as a client says it, or for `receiver`."""
+    info: dict[str, Any] = {
+        "platform": "qq", "message_id": "1", "time": 1703123456.5,
+        f"{side}_info": {
+            "group_info": {"platform": "qq", "group_id": "42"},
+            "user_info": {"platform": "qq", "user_id": "10001", "user_nickname": "张三"},
+        },
+    }  # fmt: skip
+    frame = {
+        "ver": 1, "msg_id": ident, "type": "sys_std",
+        "meta": {"sender_user": "K1", "platform": "qq", "timestamp": 1703123456.5},
+        "payload": {
+            "message_info": info,
+            "message_segment": {"type": "seglist", "data": [{"type": "text", "data": words}]},
+            "message_dim": {"api_key": "K1", "platform": "qq"},
+        },
+    }  # fmt: skip
+    return {key: value for key, value in (frame | more).items() if value is not None}
 
 
 def message(*segments: dict[str, Any], **info: Any) -> bytes:

@@ -122,6 +122,7 @@ class Pump:
         answer: what the bot answers to an event, decided at its commit (an empty list = nothing).
         allow: the answer to `Ask(…, Allowance)`; any other `Ask`, and all when `asks_wait` is
             set, stays open until `answer_ask`.
+        find: the answer to every other `Ask`, when given.
         head: of the link, as the bot sees it; by default made from the peer's `Dial`.
         is_text: the opcode of what the sessions transmit (`Traits.is_binary` says otherwise).
     """
@@ -135,6 +136,7 @@ class Pump:
         commit: Commit = "at_once",
         answer: Answer | None = None,
         allow: Allow = lambda _allowance: True,
+        find: Callable[[Any], Any] | None = None,
         head: Head | None = None,
         is_text: bool = True,
     ) -> None:
@@ -144,6 +146,7 @@ class Pump:
         self.commit_mode: Commit = commit
         self.answer = answer
         self.allow = allow
+        self.find = find
         self.asks_wait = False
         self.head = head
         self.is_text = is_text
@@ -352,6 +355,9 @@ class Pump:
             for tag, request in end.asks.items():
                 if type(request) is Allowance:
                     self.answer_ask(end, tag, self.allow(request))
+                    return True
+                if self.find is not None:
+                    self.answer_ask(end, tag, self.find(request))
                     return True
         return False
 

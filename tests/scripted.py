@@ -17,7 +17,7 @@ from house import Counts, Notes
 from trunkline.clock import FakeClock
 from trunkline.dialects.contract import Changed, Dial, Head, LinkInfo, LinkState, Seat, Settled
 from trunkline.dialects.maim import MAIM
-from trunkline.errors import LinkError
+from trunkline.errors import LinkError, LocalProtocolError
 from trunkline.ids import CountingIds, DeliveryId
 from trunkline.lines.line import Line, Surroundings
 from trunkline.lines.memory import MemoryLink, make_pair
@@ -98,6 +98,9 @@ class Ledger:
         self.seats: list[str] = []
         self.kept: list[tuple[str, bytes]] = []
         self.passed: list[Any] = []
+
+    def ask(self, origin: Any, request: Any, answer: Any) -> None:
+        answer(LocalProtocolError(f"{type(request).__name__} is not served here"))
 
     def offer(self, origin: Any, event: Any, receipt: Any, size_bytes: int) -> None:
         self.offered.append((event, receipt, size_bytes))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trunkline.clock import FakeClock
-from trunkline.exchange.contract import Duplicates, Seen, Sent
+from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, Seen, Sent
 from trunkline.ids import DeliveryId
 from trunkline.lines.contract import LineState, LineStatus, SeatStatus
 from trunkline.model.address import Address
+from trunkline.model.conversation import ConversationState
 from trunkline.model.message import Segments
+from trunkline.pipeline.decide import RuleHealth, compile_rulebook, decide
+from trunkline.pipeline.rulebook import RulebookSpec
+from trunkline.pipeline.turn import Turn, Verdict
 from trunkline.web.auth import Access, digest_token
 from trunkline.web.live import Live
 from trunkline.web.services import Services
+from trunkline.web.tail import Tail
 
 TOKEN = "tl_the-right-token-of-this-test"
 
@@ -41,6 +46,9 @@ class OneDesk:
         self.wakes = 0
         self.sinks: list[Callable[[Seen], None]] = []
         self.repeats: dict[int, Duplicates] = {}
+        self.said: list[tuple[str, Segments]] = []
+        self.takeovers: list[tuple[Address, str, float]] = []
+        self.released: list[Address] = []
 
     async def send(
         self, address: Address, segments: Segments, *, dedupe: str = "", source: str = "api"
@@ -50,6 +58,20 @@ class OneDesk:
         is_repeat = bool(dedupe) and any(key == dedupe for _, _, key in self.sent)
         self.sent.append((address, segments, dedupe))
         return Sent(DeliveryId(self.outcome), is_repeat=is_repeat)
+
+    async def broadcast(self, line: str, segments: Segments, *, source: str = "api") -> Broadcast:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        assert source == "api"
+        self.said.append((line, segments))
+        return Broadcast(3, 1)
+
+    async def take_over(self, address: Address, *, name: str = "", for_s: float = 600.0) -> int:
+        self.takeovers.append((address, name, for_s))
+        return FakeClock().now_ms() + int(for_s * 1000)
+
+    async def release(self, address: Address, *, reason: str = "") -> None:
+        self.released.append(address)
 
     async def wait_settled(self, ident: DeliveryId, timeout_s: float) -> None:
         self.waited.append((ident, timeout_s))
@@ -96,6 +118,56 @@ class OneFleet:
         return lambda: self.sinks.remove(sink)
 
 
+class SomeRules:
+    """Implements `RulesInUse` over one rulebook."""
+
+    def __init__(self, spec: RulebookSpec | None = None) -> None:
+        self.rulebook = compile_rulebook(spec or RulebookSpec())
+        self.spec = self.rulebook.spec
+        self.loaded_ms = FakeClock().now_ms()
+        self.problems: Sequence[str] = ()
+        self.restart_needed: Sequence[str] = ()
+
+    def try_on(self, state: ConversationState, turn: Turn) -> Verdict:
+        return decide(state, turn, self.rulebook, {}, RuleHealth())
+
+
+class Timers:
+    """Timers that ring when the test says so."""
+
+    def __init__(self) -> None:
+        self.delays: list[float] = []
+        self._calls: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, delay_s: float, call: Callable[[], None]) -> Timers.Handle:
+        self.delays.append(delay_s)
+        one = (delay_s, call)
+        self._calls.append(one)
+        return Timers.Handle(self, one)
+
+    def ring(self) -> None:
+        """Ring all that are set."""
+        calls, self._calls = self._calls, []
+        for _, call in calls:
+            call()
+
+    @property
+    def waiting(self) -> list[float]:
+        """The delays of those that are set."""
+        return [delay_s for delay_s, _ in self._calls]
+
+    class Handle:
+        """One of them."""
+
+        def __init__(self, timers: Timers, one: tuple[float, Callable[[], None]]) -> None:
+            self._timers = timers
+            self._one = one
+
+        def cancel(self) -> None:
+            if self._one in self._timers._calls:
+                self._timers._calls.remove(self._one)
+
+
 def line_status(name: str, **changes: Any) -> LineStatus:
     """Return a connected contact line."""
     facts: dict[str, Any] = {
@@ -122,6 +194,7 @@ async def show_metrics() -> bytes:
 
 def make_services(store: Any = None, **changes: Any) -> Services:
     """Return services that let `TOKEN` in."""
+    known: Mapping[str, LineFacts] = {}
     facts: dict[str, Any] = {
         "store": store,
         "desk": OneDesk(),
@@ -131,5 +204,18 @@ def make_services(store: Any = None, **changes: Any) -> Services:
         "metrics_text": show_metrics,
         "access": Access(digest_token(TOKEN)),
         "live": Live(),
-    }
-    return Services(**(facts | changes))
+        "rules": SomeRules(),
+        "facts": known,
+        "accounts": lambda line: ["my_platform"] if line == "core" else [],
+    } | changes
+    facts.setdefault(
+        "tail",
+        Tail(
+            store=facts["store"],
+            desk=facts["desk"],
+            fleet=facts["fleet"],
+            clock=facts["clock"],
+            later=Timers(),
+        ),
+    )
+    return Services(**facts)

@@ -75,7 +75,8 @@ def make_router() -> FastAPI:
     return make_app(
         Services(
             store=nothing, desk=nothing, fleet=nothing, health=nothing, metrics_text=nothing,
-            clock=FakeClock(), access=Access(token_sha256=b""), live=Live(),
+            clock=FakeClock(), access=Access(token_sha256=b""), live=Live(), rules=nothing,
+            tail=nothing, facts=nothing, accounts=nothing,
         )
     )  # fmt: skip
 

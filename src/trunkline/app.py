@@ -18,11 +18,14 @@ from typing import Any
 import msgspec
 
 from trunkline import __version__, failpoints
+from trunkline.assistants.contract import Assistant
+from trunkline.assistants.openai_compatible import OpenAiCompatible, Settings
 from trunkline.clock import SystemClock
 from trunkline.config import Config, require_safe
 from trunkline.dialects.contract import Dial
 from trunkline.dialects.registry import DIALECTS
 from trunkline.errors import ConfigError
+from trunkline.exchange.asking import Asker
 from trunkline.exchange.desk import Desk
 from trunkline.exchange.intake import Core, Outside
 from trunkline.exchange.keeper import Keeper
@@ -38,7 +41,12 @@ from trunkline.lines.quota import QuotaRules
 from trunkline.lines.roster import Roster
 from trunkline.lines.supervisor import Pace, Supervisor
 from trunkline.lines.sweep import Budget, Commons, PingSweep
-from trunkline.pipeline.decide import RuleHealth, compile_rulebook, decide
+from trunkline.pipeline.decide import Rulebook, RuleHealth, compile_handlers, decide
+from trunkline.plugins.binding import Around
+from trunkline.plugins.loader import Plugins
+from trunkline.plugins.running import TIMEOUT_S as PLUGINS_S
+from trunkline.plugins.running import Runner
+from trunkline.reload import Reload, Reloaded
 from trunkline.store.contract import Retention
 from trunkline.store.sqlite import SqliteStore
 from trunkline.telemetry.health import Health, Vitals, assess
@@ -48,6 +56,7 @@ from trunkline.web.app import Services, make_app
 from trunkline.web.auth import Access, digest_token, ensure_api_token
 from trunkline.web.live import Live
 from trunkline.web.server import Server, Socket
+from trunkline.web.tail import RULES, Tail
 
 STOP_S = 10.0
 LAG_STEP_S = 0.1
@@ -93,6 +102,7 @@ class App:
         self._stop_asked_s = 0.0
         self._is_stopping = False
         self._total_bytes = 0
+        self.assistant: Assistant | None = None
 
     # -- start -------------------------------------------------------------------------------
 
@@ -127,6 +137,7 @@ class App:
         self.roster = Roster()
         self._commons = Commons(PingSweep(clock), Budget(), self._link_trouble)
         self._facts: dict[str, Any] = {}
+        self.reload = Reload(config, clock=clock, use=self._use_rules, tell=self._tell_reloaded)
         self.core = Core(
             Outside(
                 clock=clock,
@@ -139,7 +150,7 @@ class App:
                 later=loop.call_later,
                 spawn=self._spawn,
             ),
-            decider(decide, compile_rulebook(config.rulebook), RuleHealth()),
+            decider(decide, self.reload.rulebook, RuleHealth()),
         )
         self.core.conversations.start_at(await self.store.next_conversation_id())
         self.gate = Gate(
@@ -166,9 +177,54 @@ class App:
             accounts=self.fleet.accounts,
         )
         self.live = Live()
+        self.tail = Tail(
+            store=self.store, desk=self.desk, fleet=self.fleet, clock=clock, later=loop.call_later
+        )
+        await self._start_asking(token)
         ready = await self._listen(token)
         self._start_tasks()
         return ready
+
+    async def _start_asking(self, token: str) -> None:
+        """Load the plugins and say who is asked outside: before the first link."""
+        config = self.config
+        around = Around(
+            clock=self.clock,
+            log=get_logger("plugins"),
+            folder=config.folder / "plugin-data",
+            offset_ms=round(config.site.utc_offset_h * 3_600_000),
+        )
+        self.plugins = Plugins(
+            config.source.folder,
+            config.plugins.paths,
+            around,
+            accept=compile_handlers,
+            changed=self._plugins_changed,
+        )
+        runner = Runner(around, lambda: self.plugins.handlers, self._plugin_failed)
+        askers = {"plugins": Asker(runner.ask, PLUGINS_S)}
+        if config.assistant.model:
+            chosen = config.assistant
+            self.assistant = OpenAiCompatible(
+                Settings(
+                    base_url=chosen.base_url,
+                    model=chosen.model,
+                    api_key=chosen.api_key.get_secret_value(),
+                    prompt=chosen.prompt,
+                    timeout_s=chosen.timeout_s,
+                    secrets=(*config.secrets(), token),
+                    links=chosen.links,
+                    denied=chosen.denied,
+                    per_minute=chosen.per_minute,
+                    per_day=chosen.per_day,
+                    daily=chosen.daily,
+                ),
+                self.clock,
+            )
+            askers["model"] = Asker(self.assistant.ask, self.assistant.timeout_s, wants_past=True)
+        self.core.asking.use(askers)
+        await self.plugins.look()
+        await self.core.asking.learn()
 
     def _make_lines(self, loop: asyncio.AbstractEventLoop) -> dict[str, Line]:
         clock = self.clock
@@ -239,6 +295,10 @@ class App:
                 trusted_proxies=config.server.trusted_proxies,
             ),
             live=self.live,
+            rules=self.reload,
+            tail=self.tail,
+            facts=self._facts,
+            accounts=self.fleet.accounts,
             demo_path=self._demo_path(),
             count_auth_failure=self.metrics.auth_failed,
         )
@@ -292,7 +352,13 @@ class App:
     def _start_tasks(self) -> None:
         self._spawn(self.core.run(), "beat")
         self._spawn(self.core.dispatch.run(self.core), "dispatch")
-        turns = Turns(store=self.store, clock=self.clock, hand_over=self.core.turn_due)
+        turns = Turns(
+            store=self.store,
+            clock=self.clock,
+            hand_over=self.core.turn_due,
+            asking=self.core.asking,
+            facts=self._facts,
+        )
         days = {
             name: options.retention_days
             for name, options in self.config.lines.items()
@@ -311,6 +377,8 @@ class App:
         for name, supervisor in self.supervisors.items():
             self._spawn(supervisor.run(), f"line {name}")
         self._spawn(self._watch_loop(), "watchdog")
+        self._spawn(self.reload.run(), "reload")
+        self._spawn(self.plugins.run(), "plugins")
 
     # -- stop --------------------------------------------------------------------------------
 
@@ -359,6 +427,8 @@ class App:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.assistant is not None:
+            await self.assistant.close()
         await self.store.close()
         self.log.info("stopped")
         ROOT.stop()
@@ -403,12 +473,34 @@ class App:
         else:
             self.log.error(action, error=error)
 
+    def _plugin_failed(self, handler: str, fault: str) -> None:
+        self.log.error("plugin failed", handler=handler, fault=fault)
+
     def _link_trouble(self, where: str, error: BaseException) -> None:
         get_logger("lines").error("link user failed", where=where, error=error)
 
     def _resumed(self, line: str) -> None:
         for name, key in self.roster.seats(line):
             self.core.dispatch.look((name, key))
+
+    def _plugins_changed(self) -> None:
+        self.reload.use_handlers(self.plugins.specs)
+        state = {"handlers": len(self.plugins.specs), "problems": self.plugins.notes()}
+        self.tail.announce(RULES, "plugins", state)
+
+    def _use_rules(self, rulebook: Rulebook) -> None:
+        self.core.use(decider(decide, rulebook, RuleHealth()))
+
+    def _tell_reloaded(self, done: Reloaded, config: Config | None) -> None:
+        if config is not None:
+            ROOT.redactor.register(config.secrets())
+        if done.problems:
+            self.log.error("configuration edit refused", problems=list(done.problems))
+        else:
+            self.log.info("rules reloaded", rules=done.rules, default_replies=done.default_replies)
+        if done.restart_needed:
+            self.log.warning("restart needed", sections=list(done.restart_needed))
+        self.tail.announce(RULES, "rules", msgspec.to_builtins(done))
 
     async def _metrics_text(self) -> bytes:
         self.metrics.rows(await self.store.counts())
@@ -419,7 +511,7 @@ class App:
         """Say how this process is."""
         config = self.config
         statuses = self.fleet.statuses()
-        return assess(
+        health = assess(
             Vitals(
                 is_stopping=self._is_stopping,
                 store_error=self.core.trouble,
@@ -438,6 +530,10 @@ class App:
                 ],
             )
         )
+        notes = [*health.notes, *self.reload.notes(), *self.plugins.notes()]
+        if self.assistant is not None and self.assistant.trouble:
+            notes.append(self.assistant.trouble)
+        return msgspec.structs.replace(health, notes=tuple(notes))
 
     async def _watch_loop(self) -> None:
         """Measure how late the loop comes (`reliability 2`: it never blocks > 50 ms)."""

@@ -29,9 +29,11 @@ from trunkline.configuration.listening import find_missing, is_open, warn_of_tok
 from trunkline.configuration.problems import Problems
 from trunkline.configuration.rules import check_patterns, read_defaults, read_rules
 from trunkline.configuration.sections import (
+    Assistant,
     Dev,
     Limits,
     LogSection,
+    Plugins,
     Server,
     Site,
     StoreSection,
@@ -63,6 +65,8 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "limits": Limits,
     "dev": Dev,
     "site": Site,
+    "plugins": Plugins,
+    "assistant": Assistant,
 }
 S = TypeVar("S", bound=BaseModel)
 _TABLES: Final = (*_SECTIONS, "lines", "rules", "default_replies")
@@ -88,6 +92,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     dev: Dev
     site: Site
+    plugins: Plugins
+    assistant: Assistant
     lines: Mapping[str, LineOptions]
     rules: tuple[RuleSpec, ...]
     default_replies: tuple[DefaultSpec, ...]
@@ -102,6 +108,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             defaults=self.default_replies,
             offline_notice=self.site.offline_notice,
             day_offset_ms=round(self.site.utc_offset_h * 3_600_000),
+            model=self.assistant.spec,
         )
 
     @property
@@ -117,6 +124,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def secrets(self) -> list[str]:
         """Return every credential in clear, for the redactor only."""
         found = [secret for options in self.lines.values() for secret in secrets_of(options)]
+        found += _clear(self.assistant.api_key)
         return list(dict.fromkeys(found))
 
     def refreshed(self, name: str) -> LineOptions:
@@ -191,6 +199,8 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
         limits=_read_section(Limits, source, problems),
         dev=_read_section(Dev, source, problems),
         site=_read_section(Site, source, problems),
+        plugins=_read_section(Plugins, source, problems),
+        assistant=_read_section(Assistant, source, problems),
         lines=read_lines(source, problems, DIALECTS),
         rules=read_rules(source, problems),
         default_replies=read_defaults(source, problems),

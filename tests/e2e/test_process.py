@@ -80,14 +80,14 @@ match = "regex"
 keywords = ["("]
 reply = "x"
 
-[assistant]
-base_url = "https://localhost/v1"
+[notify]
+to = "line:qq/private:10001"
 """
 
 
 PROBLEMS = (
     "[server] prot", '"port"', "[lines.blog] dialect", '"contact"', "[lines.core] role",
-    "[lines.core] debounce_s", "[[rules]] #1", "[assistant]", "not built yet",
+    "[lines.core] debounce_s", "[[rules]] #1", "[notify]", "not built yet",
 )  # fmt: skip
 
 

@@ -69,3 +69,38 @@ def test_the_page_comes_back_after_a_restart(tmp_path: Path, chromium: str) -> N
             page.press_enter()
             page.wait(f"{THEIRS}.length === 1")
             assert page.evaluate(THEIRS) == ["收到：again"]
+
+
+def test_a_reload_shows_the_history_and_nothing_twice(tmp_path: Path, chromium: str) -> None:
+    """Contact 9.1: reload must not empty the chat; two tabs with one token."""
+    folder = tmp_path / "data"
+    mine = THEIRS.replace("theirs", "mine")
+    ready = "document.querySelector('[data-state]').dataset.state === 'connected'"
+    said = ["one", "two"]
+    with devtools.browser(chromium, tmp_path / "profile") as page:
+        with product.serving(folder, CONFIG) as site:
+            port = site.port
+            page.open(site.url + "/demo", 800, 600)
+            page.wait(ready)
+            page.evaluate("document.getElementById('input').focus()")
+            for nth, words in enumerate(said, 1):
+                page.type(words)
+                page.press_enter()
+                page.wait(f"{THEIRS}.length === {nth}")
+            page.call("Page.reload")
+            page.wait(f"{ready} && {THEIRS}.length === 2")
+            assert page.evaluate(mine) == said
+            assert page.evaluate(THEIRS) == [f"收到：{words}" for words in said]
+            order = "[...document.querySelectorAll('.bubble')].map(b => b.textContent)"
+            assert page.evaluate(order) == ["one", "收到：one", "two", "收到：two"]
+        page.wait("document.querySelector('[data-state]').dataset.state === 'reconnecting'")
+        page.evaluate("document.getElementById('input').focus()")
+        page.type("three")  # said while nobody listens
+        page.press_enter()
+        with product.serving(folder, CONFIG, port=port):
+            page.wait(f"{ready} && {THEIRS}.length === 3")
+            assert page.evaluate(mine) == [*said, "three"]
+            page.call("Page.reload")
+            page.wait(f"{ready} && {THEIRS}.length === 3")
+            assert page.evaluate(mine) == [*said, "three"]
+        assert [line for line in page.complaints if "WebSocket" not in line] == []

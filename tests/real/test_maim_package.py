@@ -7,18 +7,14 @@ maim 2 … 5, 11
 from __future__ import annotations
 
 import base64
-import json
-import queue
 import random
-import subprocess
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import product
+from maim_peer import Child
 from peers import maim_message, maim_text
 
 pytestmark = pytest.mark.real
@@ -45,52 +41,13 @@ match = "any"
 reply = "收到：{send_message}"
 """
 TOKEN = "token-of-the-core"
-WAIT_S = 20.0
 
 
-class Package:
+class Package(Child):
     """The child process with the package's router."""
 
     def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("maim_client.py"))], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.said: list[str] = []
-        self.readers = [
-            threading.Thread(target=self._read_events, daemon=True),
-            threading.Thread(target=self._read_log, daemon=True),
-        ]
-        for reader in self.readers:
-            reader.start()
-
-    def _read_events(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as stream:
-            for line in stream:
-                if line.startswith("{"):
-                    self.events.put(json.loads(line))
-                else:
-                    self.said.append(line)
-
-    def _read_log(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as stream:
-            self.said.extend(stream)
-
-    def order(self, do: str, **values: Any) -> None:
-        """Tell the child what to do."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **values}, ensure_ascii=False) + "\n")
-        self.process.stdin.flush()
-
-    def next(self) -> dict[str, Any]:
-        """Return the next thing it tells."""
-        try:
-            return self.events.get(timeout=WAIT_S)
-        except queue.Empty:
-            raise AssertionError("the package is silent:\n" + "".join(self.said[-40:])) from None
+        super().__init__(python, "maim_client.py")
 
     def route(self, site: product.Product, *platforms: str) -> None:
         """Connect a router with these platforms."""
@@ -114,18 +71,6 @@ class Package:
             assert event["event"] == "received", event
             found.append(event)
         return found
-
-    def close(self) -> None:
-        """End the child."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for reader in self.readers:
-            reader.join(5)
 
 
 @pytest.fixture(scope="module")

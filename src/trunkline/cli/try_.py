@@ -9,18 +9,15 @@ import typer
 from trunkline.clock import SystemClock
 from trunkline.config import Config
 from trunkline.dialects.registry import DIALECTS
-from trunkline.ids import ConversationId
-from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
-from trunkline.model.event import MessageReceived, Person
-from trunkline.model.message import storable, summary
-from trunkline.model.segment import Text
+from trunkline.model.message import summary
 from trunkline.pipeline.compiled import compile_rulebook
 from trunkline.pipeline.decide import decide
 from trunkline.pipeline.nearest import explain_nearest, nearest
 from trunkline.pipeline.patterns import RuleHealth
 from trunkline.pipeline.trace import explain
 from trunkline.pipeline.turn import Source, Turn, Verdict
+from trunkline.web.trial import build_trial
 
 from .client import ConfigOption, JsonOption
 from .loading import load
@@ -49,9 +46,8 @@ def try_(
 ) -> None:
     """Decide on one message from a new visitor and say why."""
     loaded = load(config)
-    turn = _build_turn(loaded, _choose_line(loaded, line), words, item)
+    state, turn = _build(loaded, _choose_line(loaded, line), words, item)
     rulebook = compile_rulebook(loaded.rulebook)
-    state = ConversationState(ConversationId(1), turn.line, "", "private", "try")
     verdict = decide(state, turn, rulebook, {}, RuleHealth())
     detail = verdict.trace[-1].detail if verdict.trace else ()
     decided = dict(zip(detail[::2], detail[1::2], strict=False)).get("rule", "")
@@ -89,24 +85,16 @@ def _choose_line(config: Config, name: str) -> str:
     return name or next(iter(config.lines), "")
 
 
-def _build_turn(config: Config, line: str, words: str, item: str) -> Turn:
-    now_ms = SystemClock().now_ms()
-    sender = Person("try", text("访客", "visitor"))
-    said = storable(words)
-    chat = Chat("", "private", "try")
-    event = MessageReceived(chat, sender, (Text(said),), at_ms=now_ms, item=item)
+def _build(config: Config, line: str, words: str, item: str) -> tuple[ConversationState, Turn]:
     options = config.lines.get(line)
     traits = DIALECTS[options.dialect].traits.get(options.role) if options else None
-    return Turn(
-        events=(event,),
-        text=said,
-        item=item,
-        sender=sender,
-        now_ms=now_ms,
-        line=line,
+    return build_trial(
+        words, item, line=line, now_ms=SystemClock().now_ms(),
         mode=options.mode if options else "auto",
+        dialect=options.dialect if options else "",
         is_site=traits.is_site if traits else False,
-    )
+        name=text("访客", "visitor"),
+    )  # fmt: skip
 
 
 def _describe(verdict: Verdict) -> list[str]:

@@ -78,7 +78,11 @@ def read_line(
     role = raw.get("role") or dialect.roles[0]
     if role in dialect.roles:
         raw["role"] = role
-        if "link" not in raw and role not in dialect.listens:
+        # Who can do both dials, unless it is the dialect's first role: adapters dial their core.
+        is_dialler = role not in dialect.listens or (
+            role in dialect.dials and role != dialect.roles[0]
+        )
+        if "link" not in raw and is_dialler:
             raw["link"] = "dial"
     idle = notbuilt.IDLE_KEYS | notbuilt.IDLE_KEYS_OF.get(dialect.name, frozenset())
     for key in raw.keys() & idle:

@@ -123,19 +123,21 @@ def _find_token(
     dialects: Mapping[str, Dialect],
     problems: Problems,
 ) -> list[str]:
-    if is_public(options, dialects):
-        return []
-    key = f"{where}: [lines.{name}] token"
-    if not options.tokens:
-        return [problems.say(f"{key}：缺少", f"{key}: none is set")]
-    if all(map(is_strong, options.tokens)):
-        return []
-    return [
-        problems.say(
-            f"{key}：太弱或是示例值；需要至少 128 位随机，如 openssl rand -hex 16",
-            f"{key}: too weak or a sample; it needs 128 random bits: openssl rand -hex 16",
-        )
-    ]
+    missing: list[str] = []
+    for key, tokens in options.door_tokens.items():
+        place = f"{where}: [lines.{name}] {key}"
+        if not tokens:
+            if not is_public(options, dialects):
+                missing.append(problems.say(f"{place}：缺少", f"{place}: none is set"))
+        elif not all(map(is_strong, tokens)):
+            missing.append(
+                problems.say(
+                    f"{place}：太弱或是示例值；需要至少 128 位随机，如 openssl rand -hex 16",
+                    f"{place}: too weak or a sample; it needs 128 random bits "
+                    "(openssl rand -hex 16)",
+                )
+            )
+    return missing
 
 
 def is_public(options: LineOptions, dialects: Mapping[str, Dialect]) -> bool:

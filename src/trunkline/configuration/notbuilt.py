@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-TABLES: Final = frozenset({"plugins", "assistant", "bridges", "notify"})
+TABLES: Final = frozenset({"bridges", "notify"})
 
 DIALECTS: Final = frozenset({"boss", "xianyu", "onebot11"})
 
@@ -17,8 +17,8 @@ KEYS: Final = {
     "lines": frozenset({
         "access_token", "carries", "cookies", "daily", "every_s", "handshake",
         "heartbeat_interval_ms", "http_url", "ignore_self", "max_in_work",
-        "max_reconnect_attempts", "operator_token", "probe_s", "resume_image", "schema",
-        "self_id", "send_resume_image", "side", "takeover_for_s",
+        "max_reconnect_attempts", "probe_s", "resume_image", "schema", "self_id",
+        "send_resume_image", "side", "takeover_for_s",
     }),
 }  # fmt: skip
 
@@ -27,7 +27,7 @@ IDLE_KEYS: Final = frozenset({"alias"})
 IDLE_KEYS_OF: Final = {"maim": frozenset({"subprotocol", "user_agent"})}
 
 # (dialect, role, link): both directions belong to both roles, these are not there yet
-LINKS: Final = frozenset({("maim", "core", "dial"), ("maim", "adapter", "listen")})
+LINKS: Final = frozenset({("maim", "core", "dial")})
 
 STORE_SCHEMES: Final = ("postgresql:", "postgres:")
 

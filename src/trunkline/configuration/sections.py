@@ -10,9 +10,17 @@ import re
 from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from trunkline.dialects.options import Names
+from trunkline.model.asking import ModelSpec
 from trunkline.pipeline.rulebook import RulebookSpec
 
 from . import notbuilt
@@ -96,6 +104,16 @@ def _sqlite_url(text: str) -> str:
         raise ValueError(
             "需要 sqlite:文件名；目录写在 dir | "
             "expects sqlite:NAME, as in sqlite:trunkline.db; a folder goes to dir"
+        )
+    return text
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError(
+            "需要地址，如 https://api.example.com/v1 | "
+            "expects an address such as https://api.example.com/v1"
         )
     return text
 
@@ -192,3 +210,58 @@ class Site(_Section):
 
     offline_notice: str = Field(RulebookSpec().offline_notice, min_length=1, max_length=2000)
     utc_offset_h: float = Field(8.0, ge=-12, le=14)
+
+
+class Plugins(_Section):
+    """`[plugins]`: the user's Python files.
+
+    Attributes:
+        paths: patterns, relative to the configuration file's folder.
+    """
+
+    paths: Names = ("plugins/*.py",)
+
+
+class Assistant(_Section):
+    """`[assistant]`: any OpenAI-compatible service; without `model` there is none.
+
+    Attributes:
+        base_url: up to and with `/v1`.
+        model: the service's own name of it.
+        api_key: of the service.
+        prompt: what the model is told first; it must hold no secret.
+        fallback: said on contact lines when the model fails and nothing else answers; "" = the
+            offline notice.
+        lines: patterns of the lines it answers on; empty = every line.
+        timeout_s: for one answer.
+        links: hosts that an answer may name.
+        denied: words that an answer may not have.
+        per_minute, per_day: questions of one conversation.
+        daily: questions of one account on one day; 0 = no limit.
+    """
+
+    base_url: Annotated[str, AfterValidator(_http_url)] = ""
+    model: str = ""
+    api_key: SecretStr = SecretStr("")
+    prompt: str = Field("", max_length=20_000)
+    fallback: str = Field("抱歉，我暂时无法处理您的请求，请稍后再试。", max_length=2000)
+    lines: Names = ()
+    timeout_s: float = Field(30.0, gt=0, le=120)
+    links: Names = ()
+    denied: Names = ()
+    per_minute: int = Field(6, ge=1, le=1000)
+    per_day: int = Field(60, ge=1, le=100_000)
+    daily: int = Field(0, ge=0, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Assistant:
+        if bool(self.base_url) != bool(self.model):
+            raise ValueError(
+                "base_url 和 model 须一起填写 | base_url and model belong together: name both"
+            )
+        return self
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """What the pipeline must know, None without an assistant."""
+        return ModelSpec(self.lines, self.fallback) if self.model else None

@@ -62,6 +62,9 @@ reply = "收到：{send_message}"
 VISITORS = 5
 ADAPTERS = 2
 PACE_S = 6.0
+# What goes wrong now and then, at each line that somebody says: so that dropped repeats, refused
+# frames and reconnecting people can be seen. Seldom enough that the chats stay readable.
+FAULTS = {"double": 0.03, "malformed": 0.02, "cut": 0.02}
 
 
 def write_demo(folder: Path) -> Path:
@@ -72,7 +75,7 @@ def write_demo(folder: Path) -> Path:
 
 
 class Demo:
-    """Five visitors and two maim platforms, on real links over loopback.
+    """Five visitors and two maim platforms, on real links over loopback, with a few faults.
 
     Args:
         dial: opens links, as the lines do.
@@ -82,8 +85,8 @@ class Demo:
     def __init__(self, dial: DialWith, clock: Clock, url: str) -> None:
         base = "ws" + url.removeprefix("http")
         self._groups = [
-            make_people("contact", f"{base}/contact", VISITORS, dial, clock, Script()),
-            make_people("maim", f"{base}/ws", ADAPTERS, dial, clock, Script()),
+            make_people("contact", f"{base}/contact", VISITORS, dial, clock, Script(faults=FAULTS)),
+            make_people("maim", f"{base}/ws", ADAPTERS, dial, clock, Script(faults=FAULTS)),
         ]
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -15,6 +15,7 @@ import msgspec
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Dial, Dialect, Opening, Receipt, Seat, Session, Settled
 from trunkline.dialects.options import LineOptions
+from trunkline.errors import StoreUnavailable
 from trunkline.exchange.contract import Origin
 from trunkline.ids import Ids
 from trunkline.lines.contract import LineState, Link, LinkUser
@@ -59,6 +60,11 @@ class Forgetting:
 
     def unseated(self, line: str, seat: Seat) -> None:
         """Nothing waits for anybody."""
+
+    def ask(self, origin: Origin, request: object, answer: Callable[[object], None]) -> None:
+        """Say no: nothing was kept, so nothing can be found."""
+        del origin, request
+        answer(StoreUnavailable("nothing is kept here"))
 
 
 def _commit(origin: Origin, receipts: Sequence[Receipt], size_bytes: int) -> None:

@@ -20,6 +20,7 @@ from trunkline.model.address import Chat
 from trunkline.model.capability import Traits
 from trunkline.model.delivery import Delivery, Outcome
 from trunkline.model.event import Event
+from trunkline.model.message import Segments
 
 Receipt: TypeAlias = Any  # the session's own; the exchange hands it back and never looks inside
 Tag: TypeAlias = Any
@@ -98,18 +99,81 @@ class Allowance(msgspec.Struct, frozen=True):
     per_s: float
 
 
-class Find(msgspec.Struct, frozen=True):
-    """A question to our own store: `history`, `conversations`, `visitor`, `short-number`."""
+class FindChat(msgspec.Struct, frozen=True):
+    """What is known of a chat of this line? The answer is a `ChatFacts`."""
 
-    what: str
-    args: Mapping[str, Any] = {}
+    chat: Chat
 
 
-class Do(msgspec.Struct, frozen=True):
-    """Something to be done by the house: send, take over, release, broadcast, mark read."""
+class FindHistory(msgspec.Struct, frozen=True):
+    """What was said in a chat of this line? The answer is a `History`, oldest item first.
 
-    what: str
-    args: Mapping[str, Any] = {}
+    Args:
+        before: only items with a lower row id; 0 = the newest.
+        limit: 1 … 200.
+    """
+
+    chat: Chat
+    before: int = 0
+    limit: int = 50
+
+
+class FindChats(msgspec.Struct, frozen=True):
+    """Which chats of this line were active last? The answer is a tuple of `ChatFacts`."""
+
+    limit: int = 100
+
+
+class DoSend(msgspec.Struct, frozen=True):
+    """A person says something in a chat of this line. The answer is the delivery's id.
+
+    Args:
+        name: of the person, shown to the visitor.
+    """
+
+    chat: Chat
+    segments: Segments
+    name: str = ""
+
+
+class DoTakeOver(msgspec.Struct, frozen=True):
+    """A person takes a chat: no automatic answers for `for_s`. The answer is True."""
+
+    chat: Chat
+    name: str = ""
+    for_s: float = 600.0
+
+
+class DoRelease(msgspec.Struct, frozen=True):
+    """The assistant has the chat again. The answer is True."""
+
+    chat: Chat
+
+
+class DoWatch(msgspec.Struct, frozen=True):
+    """From now on this link is told (`Tell`) what happens in a chat, or no longer.
+
+    The answer is True; at most 64 chats are watched by one link, a further one is refused.
+    """
+
+    chat: Chat
+    is_on: bool = True
+
+
+class DoBroadcast(msgspec.Struct, frozen=True):
+    """Say something to every link of this line. The answer is (delivered, failed)."""
+
+    segments: Segments
+
+
+class DoClose(msgspec.Struct, frozen=True):
+    """Close every link of a chat (1000). The answer is how many there were."""
+
+    chat: Chat
+
+
+Find: TypeAlias = FindChat | FindHistory | FindChats
+Do: TypeAlias = DoSend | DoTakeOver | DoRelease | DoWatch | DoBroadcast | DoClose
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -163,6 +227,8 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
         peer_id: the platform's id of what was sent, or "".
         detail: why, when REFUSED or UNCERTAIN; safe to show.
         wait_s: when LATER: not before this many seconds.
+        is_repeatable: when UNCERTAIN: this peer drops a second copy by its id, so it is queued
+            again (`Traits.peer_dedupes` says so for all peers of a role).
     """
 
     delivery_id: DeliveryId
@@ -170,6 +236,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     peer_id: str = ""
     detail: str = ""
     wait_s: float = 0.0
+    is_repeatable: bool = False
 
 
 class LinkState(Enum):
@@ -199,6 +266,9 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
         sharing: when another link has the same seat.
         is_new: nobody can have left a delivery for this seat before (a fresh visitor).
         is_brief: the seat never comes back after the link: what waits for it then expires.
+        is_staff: a person of ours sits there: told what happens, never sent a message.
+        link_id: the peer's name for its connection, "" when it has none; an older link of the seat
+            with the same name is closed 1000, also when the seat is shared.
     """
 
     key: str
@@ -207,6 +277,8 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
     sharing: Sharing = Sharing.REPLACE
     is_new: bool = False
     is_brief: bool = False
+    link_id: str = ""
+    is_staff: bool = False
 
 
 class Changed(msgspec.Struct, frozen=True):

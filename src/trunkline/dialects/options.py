@@ -86,3 +86,8 @@ class LineOptions(BaseModel):
     def tokens(self) -> tuple[str, ...]:
         """The valid tokens in clear, for constant-time comparison."""
         return tuple(token.get_secret_value() for token in self.token)
+
+    @property
+    def door_tokens(self) -> dict[str, tuple[str, ...]]:
+        """What opens a door of this line to a stranger, by key: each must be strong there."""
+        return {"token": self.tokens}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ from trunkline.model.address import Address, Chat
 from trunkline.model.capability import Traits
 from trunkline.model.delivery import Delivery
 from trunkline.model.event import DurableEvent, Fleeting
+from trunkline.model.history import Told
 from trunkline.model.message import Segments
 
 
@@ -44,6 +45,10 @@ class Origin(Protocol):
 
     def flush(self) -> None:
         """The beat is over for this link: one write."""
+        ...
+
+    def tell(self, chat: Chat, told: Told) -> None:
+        """Show the session something that happened elsewhere; at most once, never settled."""
         ...
 
 
@@ -79,9 +84,25 @@ class Exchange(Protocol):
         """The last link of a seat is gone."""
         ...
 
+    def ask(self, origin: Origin, request: object, answer: Callable[[object], None]) -> None:
+        """Answer a session's Find or Do: `answer` is called once, on the loop, now or later.
+
+        What cannot be done is answered with a `TrunklineError` as the value.
+        """
+        ...
+
 
 class Router(Protocol):
     """Who sits where: the roster of `lines`, as the exchange asks it."""
+
+    @property
+    def shared(self) -> Collection[tuple[str, str]]:
+        """The (line, seat) pairs on which more than one link JOINed sits."""
+        ...
+
+    def seats(self, line: str) -> Sequence[tuple[str, str]]:
+        """Return the (line, seat) pairs of a line that are taken now."""
+        ...
 
     def find(self, line: str, seat_key: str) -> Sequence[Origin]:
         """Return who a delivery to this seat goes to: the newest link, or all that JOINed."""
@@ -95,7 +116,7 @@ class LineFacts(msgspec.Struct):
         seat_of: the seat that a chat's deliveries go to.
         stale_after_ms: older messages get no automatic answer; 0 = any age does.
         kinds: kinds of chats that an address of this line may name; empty = any.
-        has_brief_seats: its visitors never come back (plain contact visitors).
+        has_brief_seats: it may have seats that never come back (`Seat.is_brief` says which).
     """
 
     name: str
@@ -145,6 +166,13 @@ class Sent(msgspec.Struct, frozen=True):
     is_repeat: bool = False
 
 
+class Broadcast(msgspec.Struct, frozen=True):
+    """The answer to `Desk.broadcast`: links that got it, links that did not."""
+
+    delivered: int
+    failed: int
+
+
 class Seen(msgspec.Struct, frozen=True):
     """One thing that became durable, for live feeds: at most once per viewer, never on the way.
 
@@ -190,6 +218,35 @@ class Desk(Protocol):
             LookupError: no such line, or the account must be named (the message says which).
             ValueError: the address does not fit the line.
             StoreUnavailable: nothing was stored.
+        """
+        ...
+
+    async def broadcast(self, line: str, segments: Segments, *, source: str = "api") -> Broadcast:
+        """Say something to every open link of a contact line, durably: it is in each history.
+
+        Raises:
+            LookupError: no such line.
+            ValueError: the line is no contact line (409).
+        """
+        ...
+
+    async def take_over(self, address: Address, *, name: str = "", for_s: float = 600.0) -> int:
+        """Give a conversation to a person, durably; return until when (wall ms).
+
+        Raises:
+            LookupError: there is no such conversation.
+        """
+        ...
+
+    async def release(self, address: Address, *, reason: str = "") -> None:
+        """Give a conversation back to the automatic answers."""
+        ...
+
+    async def erase(self, address: Address) -> int:
+        """Forget everything that was said in a conversation; return how many rows that were.
+
+        Raises:
+            LookupError: there is no such conversation.
         """
         ...
 

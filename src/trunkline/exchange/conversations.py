@@ -10,11 +10,22 @@ from collections import OrderedDict
 from typing import TypeAlias
 
 from trunkline.ids import ConversationId
+from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
 
 Key: TypeAlias = tuple[str, str, str, str]  # line, account, kind, peer
 
 CAPACITY = 50_000
+
+
+def key_of(line: str, chat: Chat) -> Key:
+    """Return what a chat of a line is kept under."""
+    return (line, chat.account, chat.kind, chat.id)
+
+
+def chat_of(key: Key) -> Chat:
+    """Return the chat that is kept under a key."""
+    return Chat(key[1], key[2], key[3])
 
 
 class Conversations:

@@ -7,20 +7,18 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from trunkline.clock import Clock
-from trunkline.errors import StoreFull, StoreUnavailable
 from trunkline.exchange.bodies import encode_say
-from trunkline.exchange.contract import Duplicates, LineFacts, Router, Seen, Sent
-from trunkline.exchange.conversations import Key
-from trunkline.exchange.extras import Post
+from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, Router, Seen, Sent
+from trunkline.exchange.conversations import Key, chat_of
 from trunkline.exchange.intake import Core
+from trunkline.exchange.items import BROADCAST
 from trunkline.ids import ConversationId, DeliveryId
 from trunkline.model.address import Address
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.message import Segments
 from trunkline.store.contract import Store
 
-API_LIFE_MS = 86_400_000  # reliability 3: API sends are tried for 24 h
-POSTS = 256
+API = "api"
 NAMED = 10  # accounts that an error names
 FINAL = frozenset(DeliveryState) - {
     DeliveryState.DRAFT, DeliveryState.QUEUED, DeliveryState.SENDING
@@ -50,44 +48,28 @@ class Desk:
         self._facts = facts
         self._router = router
         self._accounts = accounts
-        self._under_way = 0
 
     async def send(
-        self, address: Address, segments: Segments, *, dedupe: str = "", source: str = "api"
+        self, address: Address, segments: Segments, *, dedupe: str = "", source: str = API
     ) -> Sent:
         """Queue a message durably; see `contract.Desk.send`."""
-        facts = self._facts.get(address.line)
-        if facts is None:
-            known = ", ".join(self._facts) or "none"
-            raise LookupError(f"there is no line {address.line!r}; lines: {known}")
+        facts = self._line(address)
         if facts.kinds and address.kind not in facts.kinds:
             known = ", ".join(facts.kinds)
             raise ValueError(f"line {address.line} has chats of the kinds {known} only")
-        key = (address.line, self._account(facts, address), address.kind, address.id)
+        key = await self._key(facts, address, is_reached=True)
         if dedupe:
             earlier = await self._store.delivery_by_dedupe(dedupe)
             if earlier is not None:
                 return await self._repeat(earlier, key, segments)
-        if self._core.is_disk_low:
-            raise StoreFull
-        if self._under_way >= POSTS:
-            raise StoreUnavailable("too many sends wait for the store")
-        post = Post(
-            key, segments, source, dedupe, self._clock.now_ms() + API_LIFE_MS,
-            asyncio.get_running_loop().create_future(),
-        )  # fmt: skip
-        self._under_way += 1
         try:
-            self._core.post(post)
-            ident = await post.done
+            ident = await self._core.doing.post(key, segments, source, dedupe=dedupe)
         except Exception:
             # A second request with the same key may have won the unique index meanwhile.
             earlier = await self._store.delivery_by_dedupe(dedupe) if dedupe else None
             if earlier is None:
                 raise
             return await self._repeat(earlier, key, segments)
-        finally:
-            self._under_way -= 1
         return Sent(ident)
 
     async def _repeat(self, earlier: DeliveryId, key: Key, segments: Segments) -> Sent:
@@ -102,14 +84,55 @@ class Desk:
                 )
         return Sent(earlier, is_repeat=True)
 
-    def _account(self, facts: LineFacts, address: Address) -> str:
-        if facts.has_brief_seats:
-            if not self._router.find(facts.name, address.id):
+    async def broadcast(self, line: str, segments: Segments, *, source: str = API) -> Broadcast:
+        """Say something in every open chat of a contact line; see `contract.Desk.broadcast`."""
+        who = BROADCAST if source == API else f"{BROADCAST}:{source}"
+        return await self._core.doing.broadcast(line, segments, who)
+
+    async def take_over(self, address: Address, *, name: str = "", for_s: float = 600.0) -> int:
+        """Give a conversation to a person, durably; return until when (wall ms)."""
+        key = await self._key(self._line(address), address, is_reached=False)
+        return await self._core.doing.take_over(key, name, for_s)
+
+    async def release(self, address: Address, *, reason: str = "") -> None:
+        """Give a conversation back to the automatic answers."""
+        key = await self._key(self._line(address), address, is_reached=False)
+        await self._core.doing.release(key, reason)
+
+    async def erase(self, address: Address) -> int:
+        """Forget everything that was said in a conversation; return how many rows that were."""
+        key = await self._key(self._line(address), address, is_reached=False)
+        state = await self._core.doing.find(key)
+        if state is None:
+            raise LookupError(f"there is no conversation {address.kind}:{address.id}")
+        return await self._store.erase(state.id)
+
+    def _line(self, address: Address) -> LineFacts:
+        facts = self._facts.get(address.line)
+        if facts is None:
+            known = ", ".join(self._facts) or "none"
+            raise LookupError(f"there is no line {address.line!r}; lines: {known}")
+        return facts
+
+    async def _key(self, facts: LineFacts, address: Address, *, is_reached: bool) -> Key:
+        """Return what a conversation is kept under.
+
+        Args:
+            is_reached: something is to be said there: a visitor must be there, or come back.
+        """
+        if not facts.has_brief_seats:
+            return (facts.name, self._account(facts, address), address.kind, address.id)
+        key = (facts.name, "", address.kind, address.id)
+        if is_reached and not self._router.find(facts.name, facts.seat_of(chat_of(key))):
+            state = await self._core.doing.find(key)
+            if state is None or state.is_brief:
                 raise LookupError(
                     f"visitor {address.id} is not connected; a visitor without a session cannot "
                     "be reached after the page is closed"
                 )
-            return ""
+        return key
+
+    def _account(self, facts: LineFacts, address: Address) -> str:
         if address.account:
             return address.account
         accounts = self._accounts(facts.name)

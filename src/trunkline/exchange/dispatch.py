@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -27,6 +28,7 @@ CLAIM_BATCH = 64
 ROUND_SEATS = 32
 # At the bound nobody is direct: everything is queued and leaves by claims, slower but in order.
 WAITING_SEATS = 100_000
+GONE_SEATS = 10_000
 RETRY_S = 1.0  # when the store is away
 UNREADABLE_RETRY_S = 60.0
 MAX_ALARM_S = 60.0
@@ -82,6 +84,8 @@ class Dispatch:
         self._is_overfull = False
         self._is_stale = False
         self._todo: dict[Where, None] = {}
+        # Seats that never come back, for what is decided after they went; the oldest is forgotten.
+        self._gone: OrderedDict[Where, None] = OrderedDict()
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
         self._is_stopping = False
@@ -144,14 +148,24 @@ class Dispatch:
     def seated(self, origin: Origin, seat: Seat) -> None:
         """A link is ready: what waits for its seat may leave."""
         where = (origin.line, seat.key)
+        if where in self._gone:  # its session took the same seat again, to stay
+            del self._gone[where]
         if where in self._waiting or self._is_overfull:
             self.look(where)
 
-    def unseated(self, line: str, seat_key: str) -> bool:
+    def unseated(self, line: str, seat: Seat) -> bool:
         """The last link of a seat is gone; return whether something may wait for it."""
-        where = (line, seat_key)
+        where = (line, seat.key)
         self._todo.pop(where, None)
+        if seat.is_brief:
+            self._gone[where] = None
+            if len(self._gone) > GONE_SEATS:
+                self._gone.popitem(last=False)
         return where in self._waiting
+
+    def is_gone(self, line: str, seat_key: str) -> bool:
+        """Whether the seat was brief and its last link went."""
+        return (line, seat_key) in self._gone
 
     def forget(self, line: str, seat_key: str) -> None:
         """Nothing waits for a seat any more that never comes back."""

@@ -6,7 +6,7 @@ Split from the events, so that a row that cannot be stored fails alone and never
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -14,6 +14,7 @@ from trunkline.dialects.contract import Receipt
 from trunkline.exchange.contract import Origin
 from trunkline.exchange.conversations import Key
 from trunkline.ids import DeliveryId, InboxId
+from trunkline.model.asking import Answer
 from trunkline.model.conversation import ConversationState
 from trunkline.model.event import DurableEvent
 from trunkline.model.message import Segments
@@ -25,6 +26,8 @@ class Post(msgspec.Struct):
 
     Args:
         done: resolved with the delivery's id after the commit, or with the store's error.
+        context: what a session needs to address it; b"" = what the conversation last carried.
+        is_brief: the seat that it goes to never comes back.
     """
 
     key: Key
@@ -33,14 +36,32 @@ class Post(msgspec.Struct):
     dedupe: str
     expires_ms: int
     done: asyncio.Future[DeliveryId]
+    context: bytes = b""
+    is_brief: bool = False
+
+
+class Mark(msgspec.Struct):
+    """A conversation is given to a person, or back.
+
+    Args:
+        until_ms: until when the person has it; 0 = given back.
+        done: resolved with `until_ms` after the commit, or with the store's error.
+    """
+
+    key: Key
+    until_ms: int
+    name: str
+    reason: str
+    done: asyncio.Future[int]
 
 
 class DueTurn(msgspec.Struct):
     """A conversation whose time has come, with the rows that waited.
 
     Args:
-        events: those that can still be read; empty = none can.
-        over: called once it is decided and committed.
+        rows: empty when nothing waits any more: then the turn only ends.
+        answers: what came back from outside, by stage; empty at the first time.
+        has_more: further rows of the conversation wait behind these.
     """
 
     turn: TurnRow
@@ -49,7 +70,8 @@ class DueTurn(msgspec.Struct):
     events: tuple[DurableEvent, ...]
     rows: tuple[InboxId, ...]
     received_ms: int
-    over: Callable[[], None]
+    answers: Mapping[str, Answer] = {}
+    has_more: bool = False
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -90,18 +112,25 @@ class Extras(msgspec.Struct):
     ranges: list[SentRange] = []
     claims: list[Claim] = []
     posts: list[Post] = []
+    marks: list[Mark] = []
     kept: dict[tuple[str, str], bytes] = {}
     turns: list[DueTurn] = []
 
     def is_empty(self) -> bool:
         """Whether nothing at all waits."""
         return not (
-            self.outcomes or self.ranges or self.claims or self.posts or self.kept or self.turns
+            self.outcomes
+            or self.ranges
+            or self.claims
+            or self.posts
+            or self.marks
+            or self.kept
+            or self.turns
         )
 
     def is_urgent(self) -> bool:
         """Whether something waits that must not wait for 0.1 s."""
-        return bool(self.claims or self.posts or self.turns)
+        return bool(self.claims or self.posts or self.marks or self.turns)
 
     def without_kept(self) -> Extras:
         """Return all but the kept states."""
@@ -113,9 +142,16 @@ class Extras(msgspec.Struct):
         self.ranges[:0] = older.ranges
         self.claims[:0] = older.claims
         self.posts[:0] = older.posts
+        self.marks[:0] = older.marks
         self.turns[:0] = older.turns
         for key, state in older.kept.items():
             self.kept.setdefault(key, state)
+
+    def fail(self, error: Exception) -> None:
+        """Tell who waits for a post or a mark that it was not written."""
+        for waiting in (*self.posts, *self.marks):
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
 
     def singles(self) -> list[Extras]:
         """Split into parts of one row each, to find the one that cannot be written."""
@@ -124,6 +160,7 @@ class Extras(msgspec.Struct):
             *(Extras(outcomes=[one]) for one in self.outcomes),
             *(Extras(claims=[one]) for one in self.claims),
             *(Extras(posts=[one]) for one in self.posts),
+            *(Extras(marks=[one]) for one in self.marks),
             *(Extras(kept={key: state}) for key, state in self.kept.items()),
             *(Extras(turns=[one]) for one in self.turns),
         ]

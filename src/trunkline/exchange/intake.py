@@ -19,10 +19,12 @@ from trunkline import failpoints
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Receipt, Seat, Settled
 from trunkline.errors import StoreFull, StoreUnavailable
+from trunkline.exchange.asking import Asking
 from trunkline.exchange.contract import LineFacts, Meter, Origin, Router
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.dispatch import Dispatch, Where
-from trunkline.exchange.extras import Claim, DueTurn, Extras, Post, SentRange
+from trunkline.exchange.doing import Doing
+from trunkline.exchange.extras import Claim, DueTurn, Extras, Mark, Post, SentRange
 from trunkline.exchange.planning import GONE, Decide, Item, Planner
 from trunkline.exchange.sending import Sender, acknowledge, flush
 from trunkline.exchange.watching import Watchers
@@ -98,14 +100,33 @@ class Core:
             range_sent=self._range_sent,
             on_trouble=on_trouble,
         )
+        self.asking = Asking(
+            store=outside.store,
+            clock=clock,
+            facts=outside.facts,
+            router=outside.router,
+            spawn=outside.spawn,
+            hand_over=self.turn_due,
+            on_trouble=on_trouble,
+        )
         self.planner = Planner(
             facts=outside.facts,
             conversations=self.conversations,
             ids=outside.ids,
             decide=decide,
+            asking=self.asking,
             is_direct=self.dispatch.is_direct,
+            is_gone=self.dispatch.is_gone,
             is_reachable=lambda line, seat_key: bool(router.find(line, seat_key)),
             on_error=lambda key, error: on_trouble(f"decide {key[0]}", error),
+        )
+        self.doing = Doing(
+            core=self,
+            store=outside.store,
+            clock=clock,
+            facts=outside.facts,
+            router=outside.router,
+            on_trouble=on_trouble,
         )
         self._writer = Writer(
             store=outside.store,
@@ -159,6 +180,7 @@ class Core:
     def pass_on(self, origin: Origin, event: Fleeting) -> None:
         """Show a fleeting event to who watches."""
         self.watchers.fleeting(origin.line, event, self._clock.now_ms())
+        self.doing.telling.pass_on(origin, event)
 
     def keep(self, origin: Origin, account: str, state: bytes) -> None:
         """Store a session's state with the next beat."""
@@ -176,9 +198,13 @@ class Core:
 
     def unseated(self, line: str, seat: Seat) -> None:
         """The last link of a seat is gone."""
-        if self.dispatch.unseated(line, seat.key) and seat.is_brief:
+        if self.dispatch.unseated(line, seat) and seat.is_brief:
             self._expire.append((line, seat))
             self._wake.set()
+
+    def ask(self, origin: Origin, request: object, answer: Callable[[object], None]) -> None:
+        """Answer a session's Find or Do."""
+        self.doing.ask(origin, request, answer)
 
     # -- what app, desk and keeper call ------------------------------------------------------
 
@@ -199,8 +225,15 @@ class Core:
         self._extras.posts.append(post)
         self._wake.set()
 
+    def mark(self, mark: Mark) -> None:
+        """Put a takeover or a release into the next beat."""
+        self._extras.marks.append(mark)
+        self._wake.set()
+
     def turn_due(self, turns: Sequence[DueTurn]) -> None:
         """Put turns whose time has come into the next beat."""
+        for due in turns:
+            self.asking.hold(due.turn.conversation)
         self._extras.turns += turns
         self._wake.set()
 
@@ -342,9 +375,9 @@ class Core:
 
     def _dropped(self, extras: Extras, error: Exception) -> None:
         """Something beside the events cannot be stored in any form; who waits is told."""
-        for post in extras.posts:
-            if not post.done.done():
-                post.done.set_exception(error)
+        for due in extras.turns:
+            self.asking.forget(due.turn.conversation)  # its row is there and due again
+        extras.fail(error)
         self._free_behind(extras)
 
     # -- after the commit --------------------------------------------------------------------
@@ -357,10 +390,13 @@ class Core:
         """
         items, extras, plan = part.items, part.extras, done.plan
         guard = self._guard
+        guard(self.asking.committed, plan.asking)
         for claim in extras.claims:
             claim.committed()
         guard(failpoints.hit, "ack.before_write")
         flushed = acknowledge(items, self._on_trouble)
+        # Before the answers: another tab sees the question first.
+        guard(self.doing.telling.committed, items, plan)
         guard(self.sender.send, plan.outgoing, extras.claims, done.unclaimed, flushed)
         guard(failpoints.hit, "send.before_write")
         flush(flushed, self._on_trouble)
@@ -369,8 +405,9 @@ class Core:
         for post in extras.posts:
             if not post.done.done():
                 post.done.set_result(plan.posted[id(post)])
-        for due in extras.turns:
-            due.over()
+        for mark in extras.marks:
+            if not mark.done.done():
+                mark.done.set_result(mark.until_ms)
         if self._behind:
             self._free_behind(extras)
         guard(self.watchers.settled, extras.outcomes, extras.ranges, plan.beat.now_ms)
@@ -448,10 +485,9 @@ class Core:
 
     def _refuse_posts(self, error: StoreUnavailable) -> None:
         """A person's or program's send is told at once; it can be tried again."""
-        posts, self._extras.posts = self._extras.posts, []
-        for post in posts:
-            if not post.done.done():
-                post.done.set_exception(error)
+        refused = Extras(posts=self._extras.posts, marks=self._extras.marks)
+        self._extras.posts, self._extras.marks = [], []
+        refused.fail(error)
 
     def _mark(self, trouble: str, error: BaseException | None) -> None:
         if trouble != self.trouble:

@@ -17,6 +17,8 @@ STEP_S = 0.25
 EXPIRE_EVERY_S = 5.0
 EXPIRE_BATCH = 500
 RETAIN_EVERY_S = 3600.0
+INDEX_ROWS = 4096  # as many in one go, and no fewer while more may come
+INDEX_EVERY_S = 60.0  # however few
 
 
 class Keeper:
@@ -49,6 +51,7 @@ class Keeper:
         self._on_trouble = on_trouble
         self._expire_at_s = 0.0
         self._retain_at_s = clock.monotonic_s() + 60.0
+        self._index_at_s = clock.monotonic_s() + INDEX_EVERY_S
         self._is_stopping = False
 
     def stop(self) -> None:
@@ -63,7 +66,7 @@ class Keeper:
 
     async def step(self) -> None:
         """Do what is due now."""
-        for keep in (self.look_at_disk, self._turns.look, self._expire, self._retain):
+        for keep in (self.look_at_disk, self._turns.look, self._expire, self._retain, self._index):
             try:
                 done = keep()
                 if done is not None:
@@ -100,3 +103,13 @@ class Keeper:
             return
         removed = await self._store.retain(self._clock.now_ms(), self._retention)
         self._retain_at_s = now_s + (1.0 if removed else RETAIN_EVERY_S)
+
+    async def _index(self) -> None:
+        """Index what was said, in large batches: the smaller, the dearer each row."""
+        now_s = self._clock.monotonic_s()
+        at_least = INDEX_ROWS
+        if now_s >= self._index_at_s:
+            self._index_at_s = now_s + INDEX_EVERY_S
+            at_least = 1
+        while await self._store.index_history(INDEX_ROWS, at_least=at_least):
+            at_least = INDEX_ROWS

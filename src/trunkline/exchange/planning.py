@@ -8,23 +8,28 @@ message of one conversation sees what the first one changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from trunkline.dialects.contract import Receipt
+from trunkline.exchange import takeovers
+from trunkline.exchange.asking import AGAIN_MS, MAX_ATTEMPTS, Asked, Asking, Changes
 from trunkline.exchange.bodies import KINDS, encode_event, encode_say
 from trunkline.exchange.contract import LineFacts, Origin
 from trunkline.exchange.conversations import Conversations, Key
-from trunkline.exchange.extras import DueTurn, Post
+from trunkline.exchange.extras import DueTurn, Mark, Post
+from trunkline.exchange.items import is_person
 from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
+from trunkline.model.asking import Answer, Failed
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import Delivery, DeliveryState, Say
 from trunkline.model.event import DurableEvent, MessageReceived
+from trunkline.model.history import TakeoverChanged
 from trunkline.model.message import Segments, plain_text
 from trunkline.pipeline.debounce import cap_ms, due_ms
 from trunkline.pipeline.trace import encode_trace
-from trunkline.pipeline.turn import Reply, Step, Turn, Verdict
+from trunkline.pipeline.turn import Reply, Step, Turn, Verdict, VerdictKind
 from trunkline.store.contract import (
     Beat,
     EventKind,
@@ -40,7 +45,19 @@ GONE = "the visitor left"
 UNSTORABLE = ("", "unstorable", "unstorable")
 REPLY_LIFE_MS = 120_000  # reliability 1: automatic replies carry expires_at (120 s)
 
-Decide = Callable[[ConversationState, Turn], Verdict]
+_ASK = VerdictKind.ASK
+_STOP = VerdictKind.STOP
+_UNASKED: Mapping[str, Answer] = {}
+
+
+class Decide(Protocol):
+    """The pipeline bound to its rulebook."""
+
+    def __call__(
+        self, state: ConversationState, turn: Turn, answers: Mapping[str, Answer] = ..., /
+    ) -> Verdict:
+        """Decide on a turn with what came back from outside."""
+        ...
 
 
 class Item(msgspec.Struct, gc=False):
@@ -77,6 +94,8 @@ class Plan(msgspec.Struct):
         verdicts: how often each `stage:verdict` decided.
         posted: the delivery made for each `Post`, by `id(post)`.
         said: every new delivery with its conversation, for live viewers.
+        told: what changed about who has a conversation, for its links and who watches it.
+        asking: what changes about open turns.
     """
 
     beat: Beat
@@ -89,6 +108,8 @@ class Plan(msgspec.Struct):
     dead: int = 0
     posted: dict[int, DeliveryId] = {}
     said: list[tuple[OutboxRow, ConversationState, Segments]] = []
+    told: list[tuple[Key, TakeoverChanged]] = []
+    asking: Changes = msgspec.field(default_factory=Changes)
 
 
 class Planner:
@@ -99,19 +120,23 @@ class Planner:
         conversations: the cache, read only.
         ids: row ids; taken here in one go, so a beat's ids are one closed range.
         decide: the pipeline with its rulebook.
+        asking: open turns, read only.
         is_direct: whether a reply to (line, seat) may leave with this beat: nothing older waits.
+        is_gone: whether (line, seat) was brief and its last link went.
         is_reachable: whether somebody on (line, seat) can be sent to now.
         on_error: called with (event key, exception) when deciding on a message failed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a decision is made from, each by its name
         self,
         *,
         facts: Mapping[str, LineFacts],
         conversations: Conversations,
         ids: Ids,
         decide: Decide,
+        asking: Asking,
         is_direct: Callable[[str, str], bool],
+        is_gone: Callable[[str, str], bool],
         is_reachable: Callable[[str, str], bool],
         on_error: Callable[[Key, Exception], None],
     ) -> None:
@@ -119,7 +144,9 @@ class Planner:
         self._conversations = conversations
         self._ids = ids
         self.decide = decide
+        self._asking = asking
         self._is_direct = is_direct
+        self._is_gone = is_gone
         self._is_reachable = is_reachable
         self._on_error = on_error
 
@@ -169,9 +196,22 @@ class Planner:
         facts = self._facts[item.key[0]]
         event = item.event
         beat = plan.beat
+        if facts.has_brief_seats:
+            state = self._with_brief(plan, item, state)
         ident = InboxId(self._ids.next())
         kind = KINDS[type(event)]
         body = encode_event(event)
+        if self._asking or plan.asking.asked:
+            open_turn = self._open_turn(plan, state) if _is_question(event) else None
+            if open_turn is not None:  # answers keep the order of the questions
+                beat.inbox.append(
+                    InboxRow(
+                        ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body
+                    )
+                )
+                beat.turns.append(open_turn)  # as it is: no WAITING row is ever without a turn
+                plan.asking.behind.add(state.id)
+                return
         if facts.debounce_s and kind is EventKind.MESSAGE and not _is_own(event):
             beat.inbox.append(
                 InboxRow(ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body)
@@ -181,9 +221,14 @@ class Planner:
             # The store moves a turn that is open already, and its cap counts from its beginning.
             cap = cap_ms(facts.debounce_s)
             beat.turns.append(TurnRow(state.id, due, now_ms, cap_ms=cap))
+            plan.asking.behind.add(state.id)
             return
+        answers = _UNASKED
         try:
-            verdict = self.decide(state, turn_of(facts, (event,), beat.now_ms, beat.now_ms))
+            turn = turn_of(facts, (event,), beat.now_ms, beat.now_ms)
+            verdict = self.decide(state, turn)
+            if verdict.kind is _ASK:
+                verdict, answers = self._decide_asking(plan, state, turn, answers, is_poison=False)
             why = encode_trace(verdict.trace)
         except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this message only
             self._on_error(item.key, error)
@@ -195,14 +240,97 @@ class Planner:
                 )
             )  # fmt: skip
             return
+        self.settle_verdict(plan, item.key, verdict)
+        if verdict.kind is _ASK:
+            beat.inbox.append(
+                InboxRow(ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body)
+            )
+            first = TurnRow(state.id, 0, beat.now_ms, "asking", attempts=1)
+            self._ask(plan, item.key, verdict, (first, (ident,)), answers)
+            return
         beat.inbox.append(
             InboxRow(ident, state.id, event.key, kind, InboxState.DONE, beat.now_ms, body, why)
         )
-        self.settle_verdict(plan, item.key, verdict)
         if verdict.replies:
             self.answer(
                 plan, facts, verdict.state, ident, verdict.replies, (event.context, item.origin)
             )
+        elif verdict.kind is _STOP:
+            takeovers.await_person(beat, state, verdict, beat.now_ms)
+
+    def _with_brief(self, plan: Plan, item: Item, state: ConversationState) -> ConversationState:
+        """Note whether the visitor can come back; it may have opted in meanwhile."""
+        seat = item.origin.seat
+        if seat is not None:
+            is_brief = seat.is_brief
+        else:
+            seat_key = self._facts[item.key[0]].seat_of(state.chat)
+            is_brief = state.is_brief or self._is_gone(item.key[0], seat_key)
+        if is_brief is not state.is_brief:
+            state = msgspec.structs.replace(state, is_brief=is_brief)
+            self.note(plan, item.key, state)
+        return state
+
+    def _open_turn(self, plan: Plan, state: ConversationState) -> TurnRow | None:
+        asked = plan.asking.asked.get(state.id)
+        return asked.turn if asked is not None else self._asking.open_turn(state.id)
+
+    def _decide_asking(
+        self,
+        plan: Plan,
+        state: ConversationState,
+        turn: Turn,
+        answers: Mapping[str, Answer],
+        *,
+        is_poison: bool,
+    ) -> tuple[Verdict, Mapping[str, Answer]]:
+        """Decide; a stage that cannot be asked now has failed, and the turn goes on at once.
+
+        Args:
+            is_poison: it was asked three times without an end.
+
+        Returns:
+            The verdict, and the answers that it was made with.
+        """
+        while True:
+            verdict = self.decide(state, turn, answers)
+            if verdict.kind is not _ASK or verdict.ask is None:
+                return verdict, answers
+            stage = verdict.ask[0]
+            if stage in answers:
+                raise RuntimeError(f"stage {stage} asks again although it was answered")
+            failed = self._asking.refusal(stage, plan.asking.planned.get(stage, 0))
+            if is_poison:
+                failed = Failed("attempts")
+            if failed is None:
+                return verdict, answers
+            answers = {**answers, stage: failed}
+
+    def _ask(
+        self,
+        plan: Plan,
+        key: Key,
+        verdict: Verdict,
+        waiting: tuple[TurnRow, tuple[InboxId, ...]],
+        answers: Mapping[str, Answer],
+    ) -> None:
+        """Write an open turn and have it asked after the commit.
+
+        Args:
+            waiting: the turn with this attempt counted, and its rows.
+            answers: of the stages that were asked before.
+        """
+        if verdict.ask is None:
+            raise RuntimeError("a verdict ASK without a request")
+        turn, rows = waiting
+        due_ms = plan.beat.now_ms + AGAIN_MS
+        turn = TurnRow(turn.conversation, due_ms, turn.since_ms, "asking", turn.attempts)
+        plan.beat.turns.append(turn)
+        stage, request = verdict.ask
+        plan.asking.planned[stage] = plan.asking.planned.get(stage, 0) + 1
+        plan.asking.asked[turn.conversation] = Asked(
+            turn, key, verdict.state, rows, stage, request, answers
+        )
 
     def settle_verdict(self, plan: Plan, key: Key, verdict: Verdict) -> None:
         """Count the verdict and keep what it changed."""
@@ -238,7 +366,7 @@ class Planner:
             and self._is_direct(facts.name, seat_key)
             and (facts.name, seat_key) not in plan.seats  # nothing may pass what this beat queues
         )
-        is_gone = not is_here and self._is_gone(facts, seat_key)
+        is_gone = state.is_brief and not is_here and not self._is_reachable(facts.name, seat_key)
         expires = beat.now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
         for nth, reply in enumerate(replies):
             ident = answer_id(question, nth)
@@ -270,59 +398,129 @@ class Planner:
         facts = self._facts[post.key[0]]
         state = self.state_of(plan, post.key, None)
         now_ms = plan.beat.now_ms
+        if post.is_brief is not state.is_brief and post.is_brief:
+            state = msgspec.structs.replace(state, is_brief=True)
+            self.note(plan, post.key, state)
+        if is_person(post.source):
+            spoken = takeovers.spoken(plan.beat, state)
+            if spoken is not state:
+                state = spoken
+                self.note(plan, post.key, state)
         seat_key = facts.seat_of(state.chat)
-        row_state, reason = DeliveryState.QUEUED, ""
-        if self._is_gone(facts, seat_key):
-            row_state, reason = DeliveryState.EXPIRED, GONE
-        else:
-            plan.seats.add((facts.name, seat_key))
+        is_gone = self._is_gone(facts.name, seat_key)
         row = OutboxRow(
-            DeliveryId(self._ids.next()), state.id, row_state, now_ms,
+            DeliveryId(self._ids.next()), state.id,
+            DeliveryState.EXPIRED if is_gone else DeliveryState.QUEUED, now_ms,
             encode_say(post.segments), post.source,
-            expires_ms=post.expires_ms, dedupe=post.dedupe, reason=reason,
+            expires_ms=post.expires_ms, reason=GONE if is_gone else "", dedupe=post.dedupe,
+            context=post.context,
         )  # fmt: skip
         plan.beat.outbox.append(row)
         plan.said.append((row, state, post.segments))
         plan.posted[id(post)] = row.id
+        if not is_gone:
+            plan.seats.add((facts.name, seat_key))
 
-    def _is_gone(self, facts: LineFacts, seat_key: str) -> bool:
-        """Whether nobody will ever come for what is queued for this seat."""
-        return facts.has_brief_seats and not self._is_reachable(facts.name, seat_key)
+    def take_mark(self, plan: Plan, mark: Mark) -> None:
+        """Give a conversation to a person, or back."""
+        state = self.state_of(plan, mark.key, None)
+        changed, told = takeovers.marked(plan.beat, state, mark)
+        if changed is not state:
+            self.note(plan, mark.key, changed)
+        if told is not None:
+            plan.told.append((mark.key, told))
 
     def take_turn(self, plan: Plan, due: DueTurn) -> None:
         """Decide on a turn whose time has come: all its waiting rows become done together."""
         facts = self._facts.get(due.key[0])
-        if facts is None or not due.events:
-            why = "this line is not configured any more" if facts is None else "unreadable"
-            self.bury_turn(plan, due, why)
+        if facts is None:
+            self.bury_turn(plan, due, "this line is not configured any more")
             return
         beat = plan.beat
         state = plan.overlay.get(due.key) or self._conversations.get(due.key) or due.state
+        if due.turn.kind == takeovers.KIND:
+            found = self._look_at_takeover(plan, due, state)
+            if found is None:
+                return
+            state = found
+        if not due.rows:
+            self._end_turn(plan, due, state)
+            return
         turn = turn_of(facts, due.events, due.received_ms, beat.now_ms)
+        # An answer belongs to the attempt that is counted already; without one it is a new one.
+        attempts = due.turn.attempts + (0 if due.answers else 1)
+        is_poison = attempts > MAX_ATTEMPTS
         try:
-            verdict = self.decide(state, turn)
+            verdict, answers = self._decide_asking(
+                plan, state, turn, due.answers, is_poison=is_poison
+            )
             why = encode_trace(verdict.trace)
         except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this turn only
             self._on_error(due.key, error)
             self.bury_turn(plan, due, f"{type(error).__name__}: {error}")
             return
-        beat.done += [(row, why) for row in due.rows]
-        beat.turns_done.append(due.turn.conversation)
         self.settle_verdict(plan, due.key, verdict)
+        if verdict.kind is _ASK:
+            counted = TurnRow(state.id, 0, due.turn.since_ms, "asking", attempts)
+            self._ask(plan, due.key, verdict, (counted, due.rows), answers)
+            if due.has_more:
+                plan.asking.behind.add(state.id)
+            return
+        beat.done += [(row, why) for row in due.rows]
+        self._end_turn(plan, due, state)
         if verdict.replies:
-            asked = (due.events[-1].context, None)
+            asked = (due.events[-1].context, self._asking.sitter(facts, state.chat))
             self.answer(plan, facts, verdict.state, due.rows[-1], verdict.replies, asked)
+        elif verdict.kind is _STOP and state.id in beat.turns_done:
+            takeovers.await_person(beat, state, verdict, due.turn.since_ms)
+
+    def _look_at_takeover(
+        self, plan: Plan, due: DueTurn, state: ConversationState
+    ) -> ConversationState | None:
+        """Give a conversation back whose person did nothing; None = it is looked at again."""
+        beat = plan.beat
+        changed, told = takeovers.look(beat, state, due.turn)
+        if told is not None:
+            self.note(plan, due.key, changed)
+            plan.told.append((due.key, told))
+            return changed
+        if beat.turns and beat.turns[-1].conversation == state.id and not due.rows:
+            plan.asking.closed.append(state.id)  # the person did something meanwhile
+            return None
+        return state
+
+    def _end_turn(self, plan: Plan, due: DueTurn, state: ConversationState) -> None:
+        """End a turn, or go on with the messages that came behind it."""
+        ident = state.id
+        has_more = due.has_more or ident in plan.asking.behind or self._asking.is_behind(ident)
+        debounce_s = self._facts[due.key[0]].debounce_s
+        if not has_more or (debounce_s and not due.has_more and due.turn.kind == "debounce"):
+            plan.beat.turns_done.append(ident)
+            plan.asking.closed.append(ident)
+            return
+        now_ms = plan.beat.now_ms
+        turn = TurnRow(ident, now_ms, now_ms, "asking")
+        plan.beat.turns.append(turn)
+        plan.asking.follows.append(turn)
 
     def bury_turn(self, plan: Plan, due: DueTurn, why: str) -> None:
         """End a turn without an answer, because there can be none."""
         plan.dead += 1
         trace = encode_trace((Step("decide", "error", (why[:500],)),))
         plan.beat.done += [(row, trace) for row in due.rows]
-        plan.beat.turns_done.append(due.turn.conversation)
+        if due.key[0] in self._facts:
+            self._end_turn(plan, due, due.state)
+        else:
+            plan.beat.turns_done.append(due.turn.conversation)
+            plan.asking.closed.append(due.turn.conversation)
 
     def keep(self, plan: Plan, kept: Mapping[tuple[str, str], bytes]) -> None:
         """Write session states."""
         plan.beat.kept = [KeptState(*where, state) for where, state in kept.items()]
+
+
+def _is_question(event: DurableEvent) -> bool:
+    return type(event) is MessageReceived and not event.is_own
 
 
 def _is_own(event: DurableEvent) -> bool:
@@ -360,6 +558,7 @@ def turn_of(
         stale_after_ms=facts.stale_after_ms,
         is_site=facts.traits.is_site,
         loop_guard=facts.traits.loop_guard,
+        dialect=facts.dialect,
     )
 
 
@@ -371,12 +570,12 @@ def dead_row(item: Item, state: ConversationState, ident: int, now_ms: int, why:
     )  # fmt: skip
 
 
-def decider(
-    decide: Callable[..., Verdict], rulebook: Any, health: Any
-) -> Callable[[ConversationState, Turn], Verdict]:
+def decider(decide: Callable[..., Verdict], rulebook: Any, health: Any) -> Decide:
     """Bind the pipeline to a rulebook; answers of outside stages start empty on the fast path."""
 
-    def bound(state: ConversationState, turn: Turn) -> Verdict:
-        return decide(state, turn, rulebook, {}, health)
+    def bound(
+        state: ConversationState, turn: Turn, answers: Mapping[str, Answer] = _UNASKED, /
+    ) -> Verdict:
+        return decide(state, turn, rulebook, answers, health)
 
     return bound

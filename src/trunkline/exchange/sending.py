@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Settled, Sharing
+from trunkline.dialects.contract import Settled
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.dispatch import Dispatch, Where
@@ -166,9 +166,11 @@ class Sender:
 
     def _by_origin(self, outgoing: Sequence[Outgoing]) -> dict[Origin, list[Delivery]]:
         by_origin: dict[Origin, list[Delivery]] = {}
+        shared = self._router.shared
         for out in outgoing:
             origin = out.origin
-            if origin is not None and origin.can_send and not _is_shared(origin):
+            is_shared = (out.line, out.seat_key) in shared
+            if origin is not None and origin.can_send and not is_shared:
                 by_origin.setdefault(origin, []).append(out.delivery)
                 continue
             targets = self._router.find(out.line, out.seat_key)
@@ -205,12 +207,13 @@ class Sender:
         now_ms = self._clock.now_ms()
         state = _STATES[settled.outcome]
         reason, due_ms = settled.detail, 0
-        if state is DeliveryState.UNCERTAIN and facts.traits.peer_dedupes:
+        dedupes = settled.is_repeatable or facts.traits.peer_dedupes
+        if state is DeliveryState.UNCERTAIN and dedupes:
             state = DeliveryState.QUEUED  # the same id again: the peer drops the second copy
         if state is DeliveryState.QUEUED:
             if settled.wait_s:
                 due_ms = now_ms + round(settled.wait_s * 1000)
-            if facts.has_brief_seats and not self._router.find(line, seat_key):
+            if self._dispatch.is_gone(line, seat_key) and not self._router.find(line, seat_key):
                 state, reason = DeliveryState.EXPIRED, GONE
         outcome = Outcome(settled.delivery_id, state, now_ms, settled.peer_id, reason, due_ms)
         self._outcome(outcome, (line, seat_key))
@@ -218,12 +221,6 @@ class Sender:
 
 def _is_plainly_sent(settled: Settled | None) -> bool:
     return settled is not None and settled.outcome is Fate.SENT and not settled.peer_id
-
-
-def _is_shared(origin: Origin) -> bool:
-    """Whether a delivery to this link's seat goes to others too."""
-    seat = origin.seat
-    return seat is not None and seat.sharing is Sharing.JOIN
 
 
 def retry_s(ident: int, attempt: int) -> float:

@@ -5,69 +5,113 @@ The rows are the truth: after a restart they are read again, so no timer in memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from trunkline.clock import Clock
 from trunkline.exchange.bodies import decode_event
+from trunkline.exchange.contract import LineFacts
 from trunkline.exchange.extras import DueTurn
-from trunkline.model.event import DurableEvent
-from trunkline.store.contract import Store, TurnRow
+from trunkline.ids import ConversationId
+from trunkline.model.asking import Answer
+from trunkline.model.conversation import ConversationState
+from trunkline.store.contract import InboxRow, InboxState, Store, TurnRow
 
 BATCH = 64
+
+
+class Holder(Protocol):
+    """Who has turns under way that are not to be taken up here (`asking.Asking`)."""
+
+    @property
+    def held(self) -> int:
+        """How many."""
+        ...
+
+    def is_held(self, conversation: ConversationId) -> bool:
+        """Whether this one."""
+        ...
 
 
 class Turns:
     """Reads due turns and hands them to the beat.
 
     Args:
-        hand_over: takes what is due into the next beat.
+        hand_over: takes what is due into the next beat, and holds it.
+        asking: knows which turns are under way.
+        facts: by line; messages of a line without debounce are taken up one by one.
     """
 
     def __init__(
-        self, *, store: Store, clock: Clock, hand_over: Callable[[Sequence[DueTurn]], None]
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        hand_over: Callable[[Sequence[DueTurn]], None],
+        asking: Holder,
+        facts: Mapping[str, LineFacts],
     ) -> None:
         self._store = store
         self._clock = clock
         self._hand_over = hand_over
-        self._busy: set[int] = set()
+        self._asking = asking
+        self._facts = facts
 
     async def look(self) -> int:
         """Hand over what is due now; return how many turns that were.
 
-        A turn handed over stays in the store until its beat is committed; it is not read again
-        meanwhile, and after a failed beat it is simply due again.
+        A turn handed over is held until its beat is committed, and is not read again meanwhile;
+        after a failed beat it is simply due again.
         """
-        due = await self._store.due_turns(self._clock.now_ms(), BATCH)
-        ready = [
-            found
-            for turn in due
-            if turn.conversation not in self._busy and (found := await self._read(turn)) is not None
-        ]
-        if ready:
-            self._busy.update(one.turn.conversation for one in ready)
-            self._hand_over(ready)
-        return len(ready)
-
-    async def _read(self, turn: TurnRow) -> DueTurn | None:
-        state, rows = await self._store.waiting(turn.conversation)
-        if state is None or not rows:
-            return None
-        return DueTurn(
-            turn=turn,
-            key=(state.line, state.account, state.kind, state.peer),
-            state=state,
-            events=tuple(event for row in rows if (event := _decode(row.body)) is not None),
-            rows=tuple(row.id for row in rows),
-            received_ms=rows[0].at_ms,
-            over=lambda: self._busy.discard(turn.conversation),
-        )
+        asking = self._asking
+        due = await self._store.due_turns(self._clock.now_ms(), BATCH + asking.held)
+        count = 0
+        for turn in due:
+            if asking.is_held(turn.conversation):
+                continue
+            state, rows = await self._store.waiting(turn.conversation)
+            rows = await readable(self._store, rows)
+            # Looked at again: a message may have opened a turn of its own while we read.
+            if state is None or asking.is_held(turn.conversation):
+                continue
+            facts = self._facts.get(state.line)
+            taken = rows if facts is None or facts.debounce_s else rows[:1]
+            self._hand_over((due_turn(turn, state, taken, {}, has_more=len(taken) < len(rows)),))
+            count += 1
+        return count
 
 
-def _decode(body: bytes) -> DurableEvent | None:
-    """Read an event; one that cannot be read must not keep the others from their turn."""
-    try:
-        return decode_event(body)
-    except msgspec.DecodeError:
-        return None
+async def readable(store: Store, rows: Sequence[InboxRow]) -> list[InboxRow]:
+    """Return the rows that can be read; the others are DEAD from now on and hold nothing up."""
+    sound: list[InboxRow] = []
+    for row in rows:
+        try:
+            decode_event(row.body)
+        except msgspec.DecodeError:
+            await store.move_message(row.id, (InboxState.WAITING,), InboxState.DEAD)
+        else:
+            sound.append(row)
+    return sound
+
+
+def due_turn(
+    turn: TurnRow,
+    state: ConversationState,
+    rows: Sequence[InboxRow],
+    answers: Mapping[str, Answer],
+    *,
+    has_more: bool,
+) -> DueTurn:
+    """Build what the beat takes from a turn's rows."""
+    return DueTurn(
+        turn=turn,
+        key=(state.line, state.account, state.kind, state.peer),
+        state=state,
+        events=tuple(decode_event(row.body) for row in rows),
+        rows=tuple(row.id for row in rows),
+        received_ms=rows[0].at_ms if rows else turn.since_ms,
+        answers=answers,
+        has_more=has_more,
+    )

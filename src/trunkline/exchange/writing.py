@@ -126,7 +126,10 @@ class Writer:
             return [Part([], single) for single in singles]
         if part.fault is None:
             self._on_trouble("store outcome", error)
-            if extras.outcomes or extras.turns:
+            # A turn that was asked is asked again when it is due, at most three times; any other
+            # turn and an outcome are written bare, so that nothing stands still for them.
+            is_asked = any(due.answers for due in extras.turns)
+            if extras.outcomes or (extras.turns and not is_asked):
                 return [Part([], extras, error)]
         self._dropped(extras, error)
         return []
@@ -157,6 +160,7 @@ class Writer:
         get = self._conversations.get
         missing = {item.key for item in part.items if get(item.key) is None}
         missing.update(post.key for post in part.extras.posts if get(post.key) is None)
+        missing.update(mark.key for mark in part.extras.marks if get(mark.key) is None)
         if part.fault is not None:
             missing.update((item.line, *UNSTORABLE) for item in part.items)
         if not missing:
@@ -176,6 +180,8 @@ class Writer:
         planner.keep(plan, extras.kept)
         for due in extras.turns:
             planner.take_turn(plan, due)
+        for mark in extras.marks:
+            planner.take_mark(plan, mark)
         for post in extras.posts:
             planner.take_post(plan, post)
         return planner.finish(plan)

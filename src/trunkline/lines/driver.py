@@ -37,9 +37,11 @@ from trunkline.ids import DeliveryId
 from trunkline.lines.contract import Link
 from trunkline.lines.roster import Roster
 from trunkline.model.address import Chat
-from trunkline.model.delivery import Delivery, Outcome
+from trunkline.model.delivery import Delivery, Outcome, Tell
 from trunkline.model.event import Fleeting
+from trunkline.model.history import Told
 
+TOLD = DeliveryId(0)  # the id of what is told: no row has it
 PENDING_EVENTS = 64  # reliability 2: read but not committed, per connection
 PENDING_BYTES = 1 << 20
 
@@ -279,6 +281,20 @@ class Driver:
             elif last.outcome is Outcome.LATER:
                 waiting[delivery.chat] = last.wait_s
             self._apply(effects, 0)
+        if self.session.wake_at != self._wake_at:
+            self._arm()
+
+    def tell(self, chat: Chat, told: Told) -> None:
+        """Show the session something that happened elsewhere; nobody waits for its fate."""
+        if not self.can_send:
+            return
+        told_of = Delivery(TOLD, chat, Tell(chat, told))
+        try:
+            effects = self.session.send(told_of)
+        except Exception as error:  # noqa: BLE001 - the edge "driver"
+            self._bug("send", error)
+            return
+        self._apply([one for one in effects if type(one) is not Settled], 0)
         if self.session.wake_at != self._wake_at:
             self._arm()
 

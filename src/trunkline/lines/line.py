@@ -13,6 +13,7 @@ from trunkline.dialects.contract import (
     Admit,
     Allowance,
     Dialect,
+    DoClose,
     Head,
     LinkState,
     Noticed,
@@ -21,7 +22,7 @@ from trunkline.dialects.contract import (
     Tag,
 )  # fmt: skip
 from trunkline.dialects.options import LineOptions
-from trunkline.errors import LinkError, LinkLost, LocalProtocolError
+from trunkline.errors import LinkError, LinkLost
 from trunkline.exchange.contract import Exchange, LineFacts
 from trunkline.ids import Ids
 from trunkline.lines.contract import LineState, LineStatus, Link, LinkLimits, LinkUser, SeatStatus
@@ -216,8 +217,30 @@ class Line:
         return self._allowances.use(request)
 
     def ask(self, driver: Driver, tag: Tag, request: object) -> None:
-        """Answer what this house cannot ask yet with an error, at once."""
-        driver.answer(tag, LocalProtocolError(f"{type(request).__name__} is not served here"))
+        """Have the exchange answer, now or later; closing the links of a chat is done here."""
+        if isinstance(request, DoClose):
+            driver.answer(tag, self._close_chat(driver, request))
+            return
+
+        def answer(value: object) -> None:
+            driver.answer(tag, value)
+            driver.flush()
+
+        self.exchange.ask(driver, request, answer)
+
+    def _close_chat(self, asker: Driver, request: DoClose) -> int:
+        key = self.dialect.seat_of(request.chat)
+        closed = [
+            driver
+            for driver in self.drivers
+            if driver is not asker
+            and driver.seat_taken is not None
+            and driver.seat_taken.key == key
+        ]
+        for driver in closed:
+            if driver.link is not None:
+                driver.link.close(1000, "closed by the operator")
+        return len(closed)
 
     def noticed(self, driver: Driver, notice: Noticed) -> None:
         """Log and count an oddity."""

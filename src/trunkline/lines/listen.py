@@ -72,6 +72,9 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+NO_UPGRADE: Final = Answer(426, "this path speaks WebSocket", (("Upgrade", "websocket"),))
+
+
 class GateRules(msgspec.Struct, frozen=True):
     """What the gate checks besides a door's own rules.
 
@@ -129,9 +132,31 @@ class Gate:
         """Serve `path` no longer; links that came through the door stay."""
         self._doors.pop((bind, path), None)
 
-    def door_at(self, bind: str, path: str) -> Door | None:
-        """Return the door of an exact path, or None."""
-        return self._doors.get((bind, path))
+    def find(self, bind: str, target: bytes) -> Door | None:
+        """Return the door of a request target, or None.
+
+        A Socket.IO client puts a slash behind the path that it was given. Source: maim 10
+        """
+        path = path_of(target)
+        if path is None:
+            return None
+        door = self._doors.get((bind, path))
+        if door is None and b"EIO=" in target:
+            door = self._doors.get((bind, path.rstrip("/")))
+        return door
+
+    def turn_away(self, bind: str, target: bytes) -> Answer:
+        """Return what a request without an upgrade is told.
+
+        A dialect may know whose habit that is: a Socket.IO client begins with polling. It sees the
+        query alone and only a 400 is passed on, so nobody can try credentials this way.
+        """
+        door, query = self.find(bind, target), _read_query(target)
+        if door is not None and query:
+            said = self._ask(door, Head(path_of(target) or "/", query, is_loopback=True))
+            if isinstance(said, Refuse) and said.status == 400:
+                return Answer(said.status, said.text)
+        return NO_UPGRADE
 
     @property
     def links(self) -> int:
@@ -173,7 +198,7 @@ class Gate:
         if isinstance(found, Answer):
             return found
         path, headers = found
-        door = self._doors.get((call.bind, path))
+        door = self.find(call.bind, call.target)
         if door is None:
             return Answer(404, "nothing is served here")
         wrong = _check_upgrade(call, headers)
@@ -234,10 +259,8 @@ class Gate:
         transport: asyncio.Transport,
         rest: bytes,
     ) -> Answer | None:
-        try:
-            admitted = door.admit(head)
-        except Exception as error:  # noqa: BLE001 - the driver's edge (style 6): told, answered 500
-            self._commons.on_trouble("admit", error)
+        admitted = self._ask(door, head)
+        if admitted is None:
             return Answer(500, "internal error")
         if isinstance(admitted, Refuse):
             if admitted.status in (401, 403) and not head.is_loopback:
@@ -263,6 +286,13 @@ class Gate:
             transport, functools.partial(door.enter, admitted), greeting=greeting, rest=rest
         )
         return None
+
+    def _ask(self, door: Door, head: Head) -> Admit | Refuse | None:
+        try:
+            return door.admit(head)
+        except Exception as error:  # noqa: BLE001 - the driver's edge (style 6): told, answered 500
+            self._commons.on_trouble("admit", error)
+            return None
 
 
 def path_of(target: bytes) -> str | None:
@@ -297,7 +327,7 @@ def _check_upgrade(call: Call, headers: Mapping[str, str]) -> Answer | None:
     """Check what RFC 6455 4.2.1 wants of the request."""
     connection = {part.strip().lower() for part in headers.get("connection", "").split(",")}
     if headers.get("upgrade", "").strip().lower() != "websocket" or "upgrade" not in connection:
-        return Answer(426, "this path speaks WebSocket", (("Upgrade", "websocket"),))
+        return NO_UPGRADE
     if headers.get("sec-websocket-version", "").strip() != "13":
         return Answer(426, "only WebSocket version 13", (("Sec-WebSocket-Version", "13"),))
     if not _is_key(headers.get("sec-websocket-key", "")):

@@ -7,7 +7,7 @@ one. Everything that links of a line share and that is not in the store is here.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final, Protocol
 
 from trunkline.clock import Clock
@@ -31,6 +31,12 @@ class Roster:
 
     def __init__(self) -> None:
         self._seats: dict[tuple[str, str], list[Sitter]] = {}
+        self._shared: set[tuple[str, str]] = set()
+
+    @property
+    def shared(self) -> Set[tuple[str, str]]:
+        """The (line, seat) pairs on which more than one link JOINed sits."""
+        return self._shared
 
     def find(self, line: str, seat_key: str) -> Sequence[Origin]:
         """Return who a delivery goes to: every JOINed link, else the newest that can send."""
@@ -48,10 +54,17 @@ class Roster:
         return [where for where in self._seats if where[0] == line]
 
     def take(self, sitter: Sitter, seat: Seat) -> None:
-        """Seat a link; an older one on a REPLACE seat is closed."""
+        """Seat a link; an older one on a REPLACE seat, or of the same link id, is closed."""
         sitters = self._seats.setdefault((sitter.line, seat.key), [])
-        older = list(sitters) if seat.sharing is Sharing.REPLACE else []
+        if seat.sharing is Sharing.REPLACE:
+            older = list(sitters)
+        elif seat.link_id:
+            older = [one for one in sitters if one.seat and one.seat.link_id == seat.link_id]
+        else:
+            older = []
         sitters.insert(0, sitter)
+        if len(sitters) > 1 and seat.sharing is Sharing.JOIN:
+            self._shared.add((sitter.line, seat.key))
         for old in older:
             old.replaced()
 
@@ -61,6 +74,8 @@ class Roster:
         sitters = self._seats.get(where, [])
         if sitter in sitters:
             sitters.remove(sitter)
+            if len(sitters) < 2:
+                self._shared.discard(where)
         if not sitters:
             self._seats.pop(where, None)
             return True

@@ -21,6 +21,9 @@ class ConversationState(msgspec.Struct, frozen=True):
         recent: wall times (ms) of the last automatic replies, newest last, at most 6.
         paused_until_ms: the loop guard's pause, 0 = none.
         taken_until_ms: a person has the conversation until then, 0 = nobody.
+        taken_by: that person's name.
+        taken_ms: when that person last did something here.
+        is_brief: its peer's seat never comes back after the link (`Seat.is_brief`).
     """
 
     id: ConversationId
@@ -34,6 +37,9 @@ class ConversationState(msgspec.Struct, frozen=True):
     recent: tuple[int, ...] = ()
     paused_until_ms: int = 0
     taken_until_ms: int = 0
+    taken_by: str = ""
+    is_brief: bool = False
+    taken_ms: int = 0
 
     @property
     def chat(self) -> Chat:

@@ -9,7 +9,7 @@ import msgspec
 
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
-from trunkline.model.event import Event
+from trunkline.model.history import Told
 from trunkline.model.message import Segments
 
 
@@ -48,9 +48,15 @@ class Say(msgspec.Struct, frozen=True, gc=False, tag="say"):
 
 
 class Tell(msgspec.Struct, frozen=True, tag="tell"):
-    """Tell the peer of something that happened elsewhere."""
+    """Tell the peer of something that happened elsewhere: on another link of its seat, or in a
+    chat that it watches. At most once, never stored: what `send` settles for it is ignored.
 
-    event: Event
+    Args:
+        chat: where it happened.
+    """
+
+    chat: Chat
+    told: Told
 
 
 class Act(msgspec.Struct, frozen=True, tag="act"):

@@ -13,6 +13,9 @@ from typing import Final
 import msgspec
 
 from trunkline.errors import ConfigError
+from trunkline.model.asking import HandlerSpec, ModelSpec
+from trunkline.model.message import Segments
+from trunkline.model.segment import Text
 
 from .keywords import Automaton, fold
 from .lint import lint_rulebook
@@ -132,6 +135,27 @@ class DefaultReply(msgspec.Struct, frozen=True):
     order: int
 
 
+class Handler(msgspec.Struct, frozen=True):
+    """A plugin handler's filters, ready to be matched.
+
+    Args:
+        words: as written, and folded; of keywords and commands.
+        patterns: of patterns.
+    """
+
+    spec: HandlerSpec
+    scope: Scope
+    words: tuple[tuple[str, str], ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """The assistant, as far as deciding goes."""
+
+    scope: Scope
+    apology: Segments
+
+
 class Rulebook(msgspec.Struct, frozen=True):
     """Everything `decide` needs besides the turn.
 
@@ -143,6 +167,8 @@ class Rulebook(msgspec.Struct, frozen=True):
         anything: rules that match everything.
         patterned: by rank.
         item_replies, defaults: the ones that name lines first, then in file order.
+        model: None when no assistant is configured.
+        handlers: of all plugins, in the order in which they are asked; see `plugins.with_handlers`.
     """
 
     spec: RulebookSpec
@@ -156,6 +182,8 @@ class Rulebook(msgspec.Struct, frozen=True):
     defaults: tuple[DefaultReply, ...]
     offline: Template
     day_offset_ms: int
+    model: Model | None = None
+    handlers: tuple[Handler, ...] = ()
 
 
 def compile_rulebook(spec: RulebookSpec) -> Rulebook:
@@ -204,6 +232,7 @@ def compile_rulebook(spec: RulebookSpec) -> Rulebook:
         defaults=tuple(_default(one) for one in replies if not one.items),
         offline=compile_template(spec.offline_notice),
         day_offset_ms=spec.day_offset_ms,
+        model=None if spec.model is None else _model(spec.model),
     )
 
 
@@ -232,6 +261,11 @@ def compile_scope(lines: tuple[str, ...], items: tuple[str, ...]) -> Scope:
         items=frozenset(items),
         is_everywhere=not lines and not items,
     )
+
+
+def _model(spec: ModelSpec) -> Model:
+    said: Segments = (Text(spec.fallback),) if spec.fallback.strip() else ()
+    return Model(compile_scope(spec.lines, ()), said)
 
 
 def _is_like(name: str, parts: tuple[str, ...]) -> bool:

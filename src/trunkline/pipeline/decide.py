@@ -14,18 +14,22 @@ import msgspec
 
 from trunkline.model.conversation import ConversationState
 
+from .ai import model
 from .compiled import Rulebook, compile_rulebook
 from .default_reply import default_reply
 from .guard import guard, note_reply
 from .item_reply import item_reply
 from .lint import lint_rulebook
 from .patterns import RuleHealth
+from .plugins import compile_handlers, plugins, with_handlers
 from .rules import rules
 from .stage import Answers, Stage
 from .takeover import takeover
 from .turn import Step, Turn, Verdict, VerdictKind
 
-STAGES: Final[tuple[Stage, ...]] = (guard, takeover, rules, item_reply, default_reply)
+STAGES: Final[tuple[Stage, ...]] = (
+    guard, takeover, plugins, rules, model, item_reply, default_reply,
+)  # fmt: skip
 
 _NOTHING: Final = (Step("default_reply", "pass"),)
 _REPLY: Final = VerdictKind.REPLY
@@ -75,5 +79,6 @@ def run(
 
 
 __all__ = [
-    "STAGES", "RuleHealth", "Rulebook", "compile_rulebook", "decide", "lint_rulebook", "run",
+    "STAGES", "RuleHealth", "Rulebook", "compile_handlers", "compile_rulebook", "decide",
+    "lint_rulebook", "run", "with_handlers",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ import msgspec
 
 from trunkline.model.conversation import ConversationState
 
+from .ai import apology
 from .compiled import DefaultReply, Rulebook
 from .patterns import RuleHealth
 from .stage import Answers, Found, say, stop
@@ -28,9 +29,9 @@ _MAX_USER_CHARS: Final = 128
 
 
 def default_reply(
-    state: ConversationState, turn: Turn, rulebook: Rulebook, _answers: Answers, _health: RuleHealth
+    state: ConversationState, turn: Turn, rulebook: Rulebook, answers: Answers, _health: RuleHealth
 ) -> Found:
-    """Say the default reply of the line, or the offline notice of a site."""
+    """Say the default reply of the line, or on a site the model's apology or offline notice."""
     reason = ""
     for entry in rulebook.defaults:
         if entry.scope.holds_line(turn.line):
@@ -38,6 +39,10 @@ def default_reply(
             if found is not None:
                 return found
             break
+    if sorry := apology(turn, rulebook, answers):
+        verdict = say(state, turn, sorry, Source.MODEL)
+        step = Step("default_reply", verdict.kind.value, ("reason", "model-failed"))
+        return msgspec.structs.replace(verdict, trace=(step,))
     if turn.is_site:
         segments = rulebook.offline.segments(turn, rulebook.day_offset_ms)
         if segments:

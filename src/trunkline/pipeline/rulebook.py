@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from trunkline.model.asking import ModelSpec
 from trunkline.model.segment import Image
 
 Match: TypeAlias = Literal["contains", "exact", "regex", "any"]
@@ -66,9 +67,11 @@ class RulebookSpec(msgspec.Struct, frozen=True):
     Args:
         offline_notice: said on contact lines when nothing else answers.
         day_offset_ms: added to UTC before a day is cut (China: 8 h), for `per = "day"`.
+        model: when the assistant is asked; None = there is none.
     """
 
     rules: tuple[RuleSpec, ...] = ()
     defaults: tuple[DefaultSpec, ...] = ()
     offline_notice: str = "您好，消息已收到，主人看到后会尽快回复您。"
     day_offset_ms: int = 28_800_000
+    model: ModelSpec | None = None

@@ -27,7 +27,9 @@ Found: TypeAlias = Verdict | Step | None
 Stage: TypeAlias = Callable[[ConversationState, Turn, Rulebook, Answers, RuleHealth], Found]
 
 # In the order of `decide.STAGES`; the closed set of the metric label `stage`.
-NAMES: Final = ("guard", "takeover", "rules", "item_reply", "default_reply")
+NAMES: Final = (
+    "guard", "takeover", "plugins", "rules", "model", "item_reply", "default_reply",
+)  # fmt: skip
 
 
 def stop(state: ConversationState, stage: str, *detail: str) -> Verdict:
@@ -52,4 +54,5 @@ _STAGE_OF: Final = {
     Source.ITEM: "item_reply",
     Source.DEFAULT: "default_reply",
     Source.OFFLINE: "default_reply",
+    Source.MODEL: "model",
 }

@@ -54,7 +54,9 @@ class Both(NamedTuple):
 _STAGES: Final[dict[str, tuple[Both, Both]]] = {
     "guard": (Both("守卫", "guard"), Both("通过", "passed")),
     "takeover": (Both("接管", "takeover"), Both("无", "nobody")),
+    "plugins": (Both("插件", "plugins"), Both("无", "none answered")),
     "rules": (Both("规则", "rules"), Both("没有命中", "none matched")),
+    "model": (Both("模型", "model"), Both("未回答", "did not answer")),
     "item_reply": (Both("商品回复", "item reply"), Both("无", "none")),
     "default_reply": (Both("默认回复", "default reply"), Both("无", "none")),
 }
@@ -68,6 +70,9 @@ _REASONS: Final[dict[tuple[str, str], Both]] = {
         "more than 5 automatic answers in a minute look like two robots: paused 10 minutes",
     ),
     ("takeover", ""): Both("人工已接管会话", "a person has the conversation"),
+    ("default_reply", "model-failed"): Both(
+        "模型没有回答，按配置致歉", "the model did not answer, so its apology was said"
+    ),
     ("item_reply", "silent"): Both(
         "商品回复为空，按要求沉默", "the item reply is empty on purpose"
     ),
@@ -90,6 +95,25 @@ _NOTES: Final[dict[str, Both]] = {
     "off": Both("表达式三次超时，已停用", "its pattern is switched off after three time-outs"),
     "skipped": Both("前面的表达式太慢，未尝试", "not tried: the patterns before it were too slow"),
 }
+_ASKED: Final = frozenset({"plugins", "model"})
+_FAILED: Final = "failed "
+_FAILURES: Final[dict[str, Both]] = {
+    "ai_overload": Both("等待的提问太多", "too many questions wait"),
+    "attempts": Both("问了三次都没有结果", "asked three times without a result"),
+    "timeout": Both("超时", "took too long"),
+    "unreachable": Both("连接不上", "cannot be reached"),
+    "throttled": Both("对方限流 (429)", "was throttled (429)"),
+    "refused": Both("被拒绝", "refused"),
+    "server": Both("对方出错", "had an error of its own"),
+    "nonsense": Both("回答无法理解", "answered nonsense"),
+    "nothing": Both("没有回答", "answered nothing"),
+    "breaker": Both("连续失败，暂停提问", "failed too often and is not asked for a while"),
+    "quota": Both("本会话提问次数已满", "was asked often enough in this chat"),
+    "secret": Both("回答含有密钥，已拦截", "let out a secret, blocked"),
+    "prompt": Both("回答复述了提示词，已拦截", "repeated its prompt, blocked"),
+    "link": Both("回答含有未允许的链接，已拦截", "named a link that is not allowed, blocked"),
+    "denied": Both("回答含有禁用词，已拦截", "said a word that is not allowed, blocked"),
+}
 _NOTHING: Final = Both("没有规则或默认回复适用", "no rule and no default reply applies")
 _USED: Final = Both("使用", "used")
 _OFFLINE: Final = Both("离线提示", "offline notice")
@@ -110,17 +134,25 @@ def explain(trace: Trace, language: str) -> list[str]:
     result = f"{verdict}{colon}{_reason(last, language)}"
     lines = [
         f"{Both('结果   ', 'result  ').of(language)}{result}",
-        f"{Both('经过   ', 'way     ').of(language)}{arrow.join(_way(last, language))}",
+        f"{Both('经过   ', 'way     ').of(language)}{arrow.join(_way(trace, language))}",
     ]
     label = Both("注意   ", "note    ").of(language)
-    lines += (f"{label}{note}" for step in trace[:-1] for note in _notes(step, language))
+    noted = trace if last.stage in _ASKED else trace[:-1]
+    lines += (f"{label}{note}" for step in noted for note in _notes(step, language))
     return lines
 
 
-def _way(last: Step, language: str) -> Iterator[str]:
-    """Tell each stage up to the last one, in the order of the pipeline."""
+def _way(trace: Trace, language: str) -> Iterator[str]:
+    """Tell each stage up to the last one, in the order of the pipeline.
+
+    Plugins and model are told of when they had a say: most people have neither.
+    """
+    last = trace[-1]
+    asked = {step.stage for step in trace} & _ASKED
     for name in NAMES:
         title, passed = _STAGES[name]
+        if name in _ASKED and name not in asked:
+            continue
         if name == last.stage:
             break
         yield f"{title.of(language)} {passed.of(language)}"
@@ -136,6 +168,8 @@ def _way(last: Step, language: str) -> Iterator[str]:
 
 def _reason(step: Step, language: str) -> str:
     detail = _pairs(step)
+    if "handler" in detail:
+        return _handler_reason(detail["handler"], step.verdict, language)
     if "rule" in detail:
         return _rule_reason(detail, step.verdict, language)
     if step.stage == "default_reply" and step.verdict == "pass":
@@ -144,7 +178,8 @@ def _reason(step: Step, language: str) -> str:
     if known is None:
         return _STAGES[step.stage][0].of(language) if step.stage in _STAGES else step.stage
     text = known.of(language)
-    if step.stage == "default_reply" and step.verdict in {"reply", "draft"}:
+    is_notice = step.stage == "default_reply" and detail.get("reason") != "model-failed"
+    if is_notice and step.verdict in {"reply", "draft"}:
         text = f"{_OFFLINE.of(language)}{Both('，', ', ').of(language)}{text}"
     until = detail.get("until_ms", "")
     if until.isdecimal():
@@ -164,11 +199,36 @@ def _rule_reason(detail: dict[str, str], verdict: str, language: str) -> str:
 
 def _notes(step: Step, language: str) -> Iterator[str]:
     detail = step.detail
+    if step.stage in _ASKED:
+        yield from _faults(step, language)
+        return
     for kind, rule in zip(detail[::2], detail[1::2], strict=False):
         known = _NOTES.get(kind)
         if known is not None:
             name = Both(f"规则 {rule}", f"rule {rule}").of(language)
             yield f"{name}{Both('：', ': ').of(language)}{known.of(language)}"
+
+
+def _handler_reason(handler: str, verdict: str, language: str) -> str:
+    text = Both(f"插件 {handler}", f"plugin {handler}").of(language)
+    if verdict == "stop":
+        text += Both("，按要求沉默", ", silent on purpose").of(language)
+    return text
+
+
+def _faults(step: Step, language: str) -> Iterator[str]:
+    """Tell what went wrong with a model or with plugins, in their own words."""
+    detail = _pairs(step)
+    title = _STAGES[step.stage][0].of(language)
+    colon = Both("：", ": ").of(language)
+    for name, fault in detail.items():
+        if name.startswith(_FAILED):
+            yield f"{title} {name.removeprefix(_FAILED)}{colon}{fault}"
+    reason = detail.get("reason", "")
+    if reason and reason != "failed":
+        known = _FAILURES.get(reason, Both(reason, reason)).of(language)
+        more = detail.get("detail", "")
+        yield f"{title}{colon}{known}" + (f" ({more})" if more else "")
 
 
 def _pairs(step: Step) -> dict[str, str]:

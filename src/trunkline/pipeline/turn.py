@@ -25,6 +25,7 @@ class Turn(msgspec.Struct, frozen=True):
         age_ms: of the oldest event, as the dialect counts age.
         stale_after_ms: older events get no automatic answer; 0 = any age does.
         is_site, loop_guard: the dialect's traits.
+        dialect: its name, for the filters of plugins.
     """
 
     events: tuple[DurableEvent, ...]
@@ -38,6 +39,7 @@ class Turn(msgspec.Struct, frozen=True):
     stale_after_ms: int = 0
     is_site: bool = False
     loop_guard: bool = False
+    dialect: str = ""
 
 
 class Source(Enum):

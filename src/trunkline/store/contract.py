@@ -70,6 +70,8 @@ class OutboxRow(msgspec.Struct, frozen=True, gc=False):
         expires_ms: not after; 0 = never.
         peer_id: the platform's id once sent.
         dedupe: the caller's `Idempotency-Key`, unique when not "".
+        context: of a delivery that answers nothing: what a session needs to address it, b"" = what
+            the conversation last carried.
     """
 
     id: DeliveryId
@@ -85,6 +87,7 @@ class OutboxRow(msgspec.Struct, frozen=True, gc=False):
     peer_id: str = ""
     settled_ms: int = 0
     dedupe: str = ""
+    context: bytes = b""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -112,7 +115,7 @@ class TurnRow(msgspec.Struct, frozen=True):
     Args:
         due_ms: when; never later than `since_ms` plus the cap of its kind.
         since_ms: when the turn began.
-        kind: `debounce`, `asking`.
+        kind: `debounce`, `asking`, `takeover` (a person has it and a message waits for her).
         cap_ms: the longest wait from the beginning of the turn that is open already, which the
             writer of a later message need not know; 0 = `due_ms` as given. Not stored.
     """
@@ -197,6 +200,20 @@ class Page(msgspec.Struct, frozen=True):
 
     rows: list[Any]
     cursor: str = ""
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """A piece of the change stream.
+
+    Args:
+        rows: (seq, row, conversation), ascending seq.
+        seq: the position after these rows; ask again with it.
+        is_gap: rows between `after` and the first one may be gone (retention): read lists anew.
+    """
+
+    rows: list[tuple[int, InboxRow | OutboxRow, ConversationState]]
+    seq: int
+    is_gap: bool = False
 
 
 class Store(Protocol):
@@ -312,6 +329,41 @@ class Store(Protocol):
         """A person moves an inbox row; requeue also makes its turn due now."""
         ...
 
+    async def history(
+        self, conversation: ConversationId, before: int, limit: int
+    ) -> list[InboxRow | OutboxRow]:
+        """Return what was said in a conversation, newest first, row ids below `before` (0 = any).
+
+        Messages and requests received, and deliveries in any state but DRAFT and DISCARDED.
+        """
+        ...
+
+    async def conversations(self, *, line: str, cursor: str, limit: int) -> Page:
+        """List (ConversationState, last InboxRow | OutboxRow | None), last active first."""
+        ...
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        """Return rows that are new or changed since `seq` `after`, in the order of their `seq`.
+
+        A row that changed twice comes once, with its last state. `after` 0 = from the oldest kept.
+        """
+        ...
+
+    async def last_change(self) -> int:
+        """Return the `seq` of the newest change, 0 when there is none: where "from now on" is."""
+        ...
+
+    async def index_history(self, limit: int, *, at_least: int = 1) -> int:
+        """Index at most `limit` new rows of each table for `history`; return how many rows.
+
+        Does nothing while fewer than `at_least` rows wait.
+        """
+        ...
+
+    async def erase(self, conversation: ConversationId) -> int:
+        """Forget everything that was said in a conversation; return how many rows that were."""
+        ...
+
     async def counts(self) -> dict[str, int]:
         """Return rows by state (`outbox.uncertain`, `inbox.dead`), for metrics and `readyz`."""
         ...
@@ -330,6 +382,7 @@ class Retention(msgspec.Struct, frozen=True):
 
     Args:
         bodies_days: default for message bodies; `lines_days` overrides by line.
+        changes_days: how far back the change stream goes.
         batch: rows per call.
     """
 
@@ -338,5 +391,6 @@ class Retention(msgspec.Struct, frozen=True):
     why_days: float = 14
     dead_days: float = 30
     keys_days: float = 30
+    changes_days: float = 7
     lines_days: dict[str, float] = {}
     batch: int = 500

@@ -10,7 +10,10 @@ Rules of the hot tables, `inbox` and `outbox` (`measurements.md`, "Index localit
   eight partial indexes over `state` cost 2.5 µs a message, one over SENDING rows 1.5 µs, these
   none that shows.)
 - Ids contain the time (`ids.py`), so `id < bound` is what retention and lists page by.
-- Bodies come last, so that what stands before them is read without them.
+- Bodies come last, so that what stands before them is read without them; what a later migration
+  added stands behind them, since a column can only be added there.
+- What people look up by conversation, and the order of changes, are in tables beside these, which
+  cost a beat a row or nothing at all (`history`, `active`, `stream`).
 
 Every index says which rule it enforces or which look-up it serves.
 """
@@ -88,6 +91,8 @@ inbox = Table(
     _bytes("media"),
     _bytes("why"),
     _bytes("body"),
+    # Where the row stands in the stream of changes; NULL = where its id stands (`stream`).
+    _number("seq", is_optional=True),
     # An event is stored once: this index is the de-duplication (reliability 1). The key leads and
     # begins with the peer's time, so that new keys share a page.
     Index("inbox_key", "key", "conversation", unique=True),
@@ -116,6 +121,8 @@ outbox = Table(
     _number("mark", is_optional=True),
     _bytes("media"),
     _bytes("body"),
+    _number("seq", is_optional=True),  # as in `inbox`
+    _bytes("context"),  # what a delivery that answers nothing is addressed by
     # An account's queue leaves oldest first; lists find what waits for a person or has failed.
     Index("outbox_mark", "mark", sqlite_where=text("mark IS NOT NULL")),
     # A visitor's queue is found among those of all others (1 = QUEUED).
@@ -152,5 +159,37 @@ turn = Table(
     Index("turn_due", "due_ms"),
 )
 
-# Small facts about the database itself: `fence` counts its starts.
+# What was said in a conversation, by row id. Filled in batches behind the beats, up to the id in
+# `meta` named `history`; what is newer is read from the tables themselves (`sqlite/history.py`).
+history = Table(
+    "history",
+    metadata,
+    Column("conversation", _BIG, primary_key=True, autoincrement=False),
+    Column("id", _BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+# The newest row of each conversation, filled with `history`.
+active = Table(
+    "active",
+    metadata,
+    Column("conversation", _BIG, primary_key=True, autoincrement=False),
+    _text("line"),
+    _number("id"),
+    # The conversations of a line, and of all lines, last active first.
+    Index("active_line", "line", "id"),
+    Index("active_id", "id"),
+)
+
+# The order of changes: one row for each run of rows that one commit wrote (`sqlite/stream.py`).
+stream = Table(
+    "stream",
+    metadata,
+    _key("seq"),
+    _number("side"),
+    _number("first"),
+    _number("last"),
+)
+
+# Small facts about the database itself: `fence` counts its starts, `history` is how far it goes.
 meta = Table("meta", metadata, Column("name", Text(), primary_key=True), _number("value"))

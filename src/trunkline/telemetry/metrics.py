@@ -24,7 +24,9 @@ MAX_LINES: Final = 1000  # label values of the gauge by line
 STALL_S: Final = 0.05  # reliability 2: the event loop never blocks longer
 
 DIALECTS: Final = ("contact", "maim")
-STAGES: Final = ("guard", "takeover", "rules", "item_reply", "default_reply", "none")
+STAGES: Final = (
+    "guard", "takeover", "plugins", "rules", "model", "item_reply", "default_reply", "none",
+)  # fmt: skip
 VERDICTS: Final = ("reply", "draft", "person", "stop", "ask", "pass")
 OUTCOMES: Final = (
     "draft", "queued", "sent", "confirmed", "uncertain", "refused", "expired", "dead",

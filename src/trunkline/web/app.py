@@ -16,11 +16,25 @@ from .auth import OPEN, Guard
 from .body import BodyLimit
 from .headers import SecurityHeaders
 from .problem import add_handlers
-from .routes import deliveries, demo, feed, health, lines, messages
+from .routes import (
+    broadcast,
+    conversations,
+    deliveries,
+    demo,
+    events,
+    feed,
+    health,
+    lines,
+    messages,
+    rules,
+)
 from .routes.table import Route
 from .services import Services
 
-TABLES = (demo.ROUTES, health.ROUTES, lines.ROUTES, messages.ROUTES, deliveries.ROUTES, feed.ROUTES)
+TABLES = (
+    demo.ROUTES, health.ROUTES, lines.ROUTES, conversations.ROUTES, messages.ROUTES,
+    deliveries.ROUTES, broadcast.ROUTES, rules.ROUTES, events.ROUTES, feed.ROUTES,
+)  # fmt: skip
 
 __all__ = ["Services", "make_app"]
 

@@ -17,7 +17,7 @@ from .problem import Problem, Said, build_response
 
 MAX_BODY_BYTES: Final = 1 << 20
 # A message may hold pictures. Source: reliability 8, upload.
-UPLOADS: Final = {"/api/v1/messages": 10 << 20}
+UPLOADS: Final = {"/api/v1/messages": 10 << 20, "/api/v1/broadcast": 10 << 20}
 BODY_TIMEOUT_S: Final = 10.0
 
 

@@ -1,8 +1,8 @@
 """Live streams: server-sent events with a bounded queue for each viewer.
 
-At most once: a viewer who reads too slowly loses the oldest events and is told by `gap`, with the
-id after which the rest can be fetched. All streams end when the server stops; nothing here keeps
-it from stopping.
+A `Viewer` is at most once: who reads too slowly loses the oldest events and is told by `gap`, with
+the id after which the rest can be fetched. What must not be lost is followed by position instead
+(`tail.py`). All streams end when the server stops; nothing here keeps it from stopping.
 
 Source: reliability 2 (256 events a viewer), 6 (streams end first).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from starlette.responses import StreamingResponse
@@ -92,11 +92,23 @@ class Viewer:
 Watch: TypeAlias = Callable[[Viewer], Callable[[], None]]
 
 
+class Showing(Protocol):
+    """What an open stream shows."""
+
+    def close(self) -> None:
+        """End the stream after what is being sent."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the stream's bytes until it is closed."""
+        ...
+
+
 class Live:
     """All open streams of this process; at most 64."""
 
     def __init__(self) -> None:
-        self._viewers: set[Viewer] = set()
+        self._viewers: set[Showing] = set()
         self._is_closed = False
 
     @property
@@ -116,13 +128,21 @@ class Live:
         Raises:
             Problem: too many streams are open.
         """
+        viewer = Viewer()
+        return self.show(viewer, lambda: watch(viewer))
+
+    def show(self, showing: Showing, start: Callable[[], Callable[[], None]]) -> EventStream:
+        """Answer with a stream; `start` is called when it begins and returns how to stop.
+
+        Raises:
+            Problem: too many streams are open.
+        """
         if len(self._viewers) >= MAX_VIEWERS:
             raise Problem("too-many-viewers", headers={"Retry-After": "10"})
-        viewer = Viewer()
         if self._is_closed:
-            viewer.close()
-        self._viewers.add(viewer)
-        return EventStream(viewer, watch, lambda: self._viewers.discard(viewer))
+            showing.close()
+        self._viewers.add(showing)
+        return EventStream(showing, start, lambda: self._viewers.discard(showing))
 
 
 class EventStream(StreamingResponse):
@@ -132,19 +152,23 @@ class EventStream(StreamingResponse):
     or is cancelled while it is being sent would keep its viewer.
     """
 
-    def __init__(self, viewer: Viewer, watch: Watch, release: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        showing: Showing,
+        start: Callable[[], Callable[[], None]],
+        release: Callable[[], object],
+    ) -> None:
         # nginx would keep the events back without the header.
         super().__init__(
-            viewer.chunks(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+            showing.chunks(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
         )
-        self._viewer = viewer
-        self._watch = watch
+        self._start = start
         self._release = release
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Watch, send until the viewer goes or the stream is closed, and let go."""
         try:
-            stop = self._watch(self._viewer)
+            stop = self._start()
             try:
                 await super().__call__(scope, receive, send)
             finally:

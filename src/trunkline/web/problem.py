@@ -97,6 +97,23 @@ KINDS: Final[Mapping[str, Kind]] = {
         Said("当前状态不能这样做", "Its state does not allow that"),
         Said("重新读取后再决定。", "Read it again and decide then."),
     ),
+    "no-broadcast": Kind(
+        409,
+        Said("这条线路不能群发", "This line has no broadcast"),
+        Said(
+            "只有访客线路（contact）可以；其他线路请逐个发送。",
+            "Only contact lines have one; send to each target on others.",
+        ),
+    ),
+    "rules-live-in-the-file": Kind(
+        409,
+        Said("规则写在配置文件里", "The rules live in the configuration file"),
+        Said(
+            "修改 trunkline.toml 并保存，一秒左右生效，无需重启；有误时原规则继续生效。",
+            "Edit trunkline.toml and save it: it is taken up in about a second, without a restart; "
+            "a broken edit changes nothing.",
+        ),
+    ),
     "too-large": Kind(
         413,
         Said("请求内容太大", "The body is too large"),

@@ -203,7 +203,7 @@ def read_delivery_id(text: str) -> DeliveryId:
     """Parse `d-…` out of a path.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `invalid`.
     """
     return DeliveryId(_read_id("d", text))
 
@@ -212,7 +212,7 @@ def read_message_id(text: str) -> InboxId:
     """Parse `m-…` out of a path.
 
     Raises:
-        Problem: `not-found`.
+        Problem: `invalid`.
     """
     return InboxId(_read_id("m", text))
 
@@ -222,7 +222,7 @@ def _read_id(kind: str, text: str) -> int:
         return parse_id(kind, text)
     except ValueError:
         said = Said(f"编号的形式是 {kind}-…", f"An id here looks like {kind}-…")
-        raise Problem("not-found", said) from None
+        raise Problem("invalid", said) from None
 
 
 def to_line(status: LineStatus) -> LineOut:
@@ -354,7 +354,7 @@ def _say(body: bytes) -> str:
         return what.text[:MAX_TEXT_CHARS]
     if isinstance(what, Act):
         return f"[{what.name}]"
-    return f"[{type(what.event).__name__}]" if isinstance(what, Tell) else _NO_TEXT
+    return f"[{type(what.told).__name__}]" if isinstance(what, Tell) else _NO_TEXT
 
 
 STATES: Final = {state.name.lower(): state for state in DeliveryState}

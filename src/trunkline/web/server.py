@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from trunkline.errors import ConfigError
-from trunkline.lines.listen import Answer, Call, Gate, path_of
+from trunkline.lines.listen import Answer, Call, Gate
 
 _Message = MutableMapping[str, Any]
 App = Callable[
@@ -171,8 +171,7 @@ class HttpProtocol(HttpToolsProtocol):
         ):
             self._answer(Answer(431, "the request head is too large"))
             return
-        path = path_of(self.url)
-        self._is_door = path is not None and self._gate.door_at(self._bind, path) is not None
+        self._is_door = self._gate.find(self._bind, self.url) is not None
         if not self._is_door:
             super().on_headers_complete()
             if self.parser.should_upgrade():
@@ -181,7 +180,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.scope["method"] = self.parser.get_method().decode("ascii")
         if not self._should_upgrade():
-            self._answer(Answer(426, "this path speaks WebSocket", (("Upgrade", "websocket"),)))
+            self._answer(self._gate.turn_away(self._bind, self.url))
 
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""

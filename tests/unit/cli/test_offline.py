@@ -74,11 +74,11 @@ def test_check_shows_warnings_and_is_good(write, capsys):
 
 
 def test_check_lists_all_problems(write, capsys):
-    write("[server]\nprot = 1\n[plugins]\n")
+    write("[server]\nprot = 1\n[notify]\n")
     code, out, err = call(capsys, "check")
     assert (code, out) == (2, "")
     assert 'did you mean "port"?' in err
-    assert "[plugins]: not built yet" in err
+    assert "[notify]: not built yet" in err
 
 
 def test_check_of_an_unsafe_file(write, capsys):
@@ -93,7 +93,7 @@ def test_check_of_an_unsafe_file(write, capsys):
     ("text", "code", "key"),
     [
         (CORE, 0, "lines"),
-        ("[plugins]\n", 2, "problems"),
+        ("[notify]\n", 2, "problems"),
         ('[server]\nhost = "0.0.0.0"\n', 78, "missing"),
     ],
 )

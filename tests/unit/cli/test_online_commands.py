@@ -263,3 +263,25 @@ def test_send_that_is_not_taken(
     world.desk.outcome = outcome  # type: ignore[assignment]
     assert cli(world, "send", target, "hi") == code
     assert capsys.readouterr().err.startswith("trunkline: ")
+
+
+# -- broadcast ------------------------------------------------------------------------------
+
+
+def test_broadcast_says_it_once_and_tells_how_many_got_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(world, "broadcast", "blog", "hello all") == 0
+    assert capsys.readouterr().out == "blog: 3 got it, 1 did not\n"
+    assert world.desk.said == [("blog", (Text("hello all"),))]
+    assert cli(world, "broadcast", "blog", "again", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"delivered": 3, "failed": 1}
+
+
+def test_broadcast_on_a_line_that_has_none_says_what_to_do(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.desk.outcome = ValueError("no contact line")
+    assert cli(world, "broadcast", "blog", "x") == ExitCode.PROBLEM
+    assert "Only contact lines have one" in capsys.readouterr().err
+    assert cli(world, "broadcast", "none", "x") == ExitCode.USAGE

@@ -343,8 +343,6 @@ def test_one_problem_is_one_sentence_with_its_place(problems, text, sentence):
 
 
 NOT_BUILT = [
-    '[plugins]\npaths = ["plugins/*.py"]',
-    '[assistant]\nmodel = "x"',
     '[[bridges]]\nbetween = ["a", "b"]',
     '[[notify]]\nto = "x"',
     '[store]\nurl = "postgresql://h/db"',
@@ -352,12 +350,10 @@ NOT_BUILT = [
     '[lines.a]\ndialect = "boss"\ncookies = "x"',
     '[lines.a]\ndialect = "xianyu"',
     '[lines.a]\ndialect = "onebot11"\nrole = "framework"',
-    '[lines.a]\ndialect = "contact"\noperator_token = "x"',
     '[lines.a]\ndialect = "contact"\ntakeover_for_s = 600',
     CORE + 'link = "dial"\nurl = "ws://h/ws"',
     CORE + 'alias = "x"',
     '[lines.m]\ndialect = "maim"\nrole = "adapter"\nurl = "ws://h"\nuser_agent = "x"',
-    '[lines.a]\ndialect = "maim"\nrole = "adapter"\nlink = "listen"',
 ]
 
 
@@ -365,6 +361,13 @@ NOT_BUILT = [
 def test_keys_of_the_design_without_effect_are_refused(problems, text):
     (found,) = problems(text)
     assert "not built yet" in found
+
+
+def test_a_maim_adapter_may_be_dialled_and_dials_when_nothing_is_said(load):
+    listening = 'dialect = "maim"\nrole = "adapter"\nlink = "listen"\npath = "/a"\n'
+    dialling = 'dialect = "maim"\nrole = "adapter"\nurl = "ws://h/ws"\n'
+    lines = load(f"[lines.a]\n{listening}[lines.b]\n{dialling}").lines
+    assert [lines[name].link for name in "ab"] == ["listen", "dial"]
 
 
 def test_all_problems_come_at_once_in_file_order(problems):
@@ -380,13 +383,13 @@ def test_all_problems_come_at_once_in_file_order(problems):
         dialect = "maim"
         [[rules]]
         name = "a"
-        [plugins]
+        [notify]
         """
     )
     places = [text.split(": ")[0].removeprefix("trunkline.toml:") for text in found]
     assert places == [
         "2 [server] prot", "5 [lines.core] debounce_s", "6 [lines.core] pth", "7 [lines.two] path",
-        "9 [[rules]] #1 keywords", "9 [[rules]] #1 reply", "11 [plugins]",
+        "9 [[rules]] #1 keywords", "9 [[rules]] #1 reply", "11 [notify]",
     ]  # fmt: skip
 
 
@@ -676,3 +679,18 @@ def test_where_commands_look_for_the_configuration(tmp_path):
     assert find_config(tmp_path) == inner
     outer = ensure_folder(tmp_path)
     assert find_config(tmp_path) == outer
+
+
+def test_a_weak_operator_token_is_for_this_machine_only(load):
+    weak = """
+[server]
+host = "0.0.0.0"
+tls = "terminated-by-proxy"
+[lines.blog]
+dialect = "contact"
+operator_token = "1234"
+"""
+    (missing,) = check_listening(load(weak))
+    assert "[lines.blog] operator_token: too weak" in missing
+    assert check_listening(load(weak.replace("1234", "9f86d081884c7d659a2feaa0c55ad015"))) == []
+    assert check_listening(load(weak.replace("0.0.0.0", "127.0.0.1"))) == []

@@ -1,150 +1,129 @@
-"""What people ask of the exchange: send once, wait, be told what is wrong."""
+"""What people ask at the desk: reach a visitor, broadcast, take over, erase."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gated import GatedStore
-from house import House
-from origins import Endpoint
-from trunkline.errors import StoreFull, StoreUnavailable
-from trunkline.exchange import desk as desks
+from house import ECHO, House, chat, maim, texts, visitor
+from trunkline.exchange.contract import Broadcast
 from trunkline.model.address import parse_address
-from trunkline.model.delivery import DeliveryState, Outcome
 from trunkline.model.message import parse_message
 
 CORE = {"core": {"dialect": "maim"}}
-TO = parse_address("core/private:7@qq")
-HI = parse_message("hi")
 
 
-async def test_an_account_may_be_left_out_while_there_is_one(tmp_path: Path) -> None:
-    async with House(tmp_path, lines=CORE) as house:
-        names = house.lines["core"].accounts
-        names["qq"] = None
-        sent = await house.desk.send(parse_address("core/private:7"), HI)
-        found = await house.store.delivery(sent.id)
-        assert found is not None
-        assert found.conversation.account == "qq"
-        names["tg"] = None
-        with pytest.raises(LookupError, match=r"several accounts \(qq, tg\).*7@qq"):
-            await house.desk.send(parse_address("core/private:7"), HI)
-        names.update(dict.fromkeys((f"a{n:03}" for n in range(500)), None))
-        with pytest.raises(LookupError) as told:
-            await house.desk.send(parse_address("core/private:7"), HI)
-        assert len(str(told.value)) < 300  # a thousand names are no sentence
+async def finish(house: House, work: asyncio.Task[Broadcast]) -> Broadcast:
+    """Let the house work until a broadcast is over."""
+    async with asyncio.timeout(5):
+        while not work.done():
+            await house.core.quiet()
+            await house.core.dispatch.quiet()
+            await asyncio.sleep(0)
+    return work.result()
 
 
-async def test_two_requests_with_one_key_at_the_same_time_send_once(tmp_path: Path) -> None:
-    async with House(tmp_path, lines=CORE) as house:
-        end = Endpoint(house)
-        one, two = await asyncio.gather(*(house.desk.send(TO, HI, dedupe="k") for _ in range(2)))
+async def test_a_conversation_of_any_dialect_can_be_taken_over(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
+        qq = house.connect("core", headers={"platform": "qq"})
+        qq.say(maim("a", "m1"))
         await house.quiet()
-        assert one.id == two.id
-        assert sorted([one.is_repeat, two.is_repeat]) == [False, True]
-        assert end.heard == ["hi"]
-
-
-async def test_one_key_at_the_same_time_spoils_no_other_send(tmp_path: Path) -> None:
-    async with House(tmp_path, lines=CORE) as house:
-        sends = [house.desk.send(TO, parse_message(f"m{n}"), dedupe=f"k{n}") for n in range(3)]
-        sends.append(house.desk.send(TO, parse_message("m0"), dedupe="k0"))
-        found = await asyncio.gather(*sends)
-        assert len({one.id for one in found}) == 3
-        assert house.rows("select count(*) from outbox") == [(3,)]
-
-
-async def test_a_low_disk_and_too_many_sends_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(desks, "POSTS", 2)
-    store = GatedStore(tmp_path)
-    async with House(tmp_path, store=store, lines=CORE) as house:
-        store.gate.clear()
-        waiting = [asyncio.create_task(house.desk.send(TO, HI)) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(StoreUnavailable, match="too many sends") as told:
-            await house.desk.send(TO, HI)
-        assert not isinstance(told.value, StoreFull)
-        store.gate.set()
-        await asyncio.gather(*waiting)
-        house.core.is_disk_low = True
-        with pytest.raises(StoreFull):
-            await house.desk.send(TO, HI)
-
-
-async def test_a_caller_that_goes_away_takes_nothing_back(tmp_path: Path) -> None:
-    store = GatedStore(tmp_path)
-    async with House(tmp_path, store=store, lines=CORE) as house:
-        end = Endpoint(house)
+        where = parse_address("core/private:u1")
+        until_ms = await house.desk.take_over(where, name="Bo", for_s=60)
+        assert until_ms == house.clock.now_ms() + 60_000
+        qq.say(maim("b", "m2"))
         await house.quiet()
-        store.gate.clear()
-        caller = asyncio.create_task(house.desk.send(TO, HI))
-        await asyncio.sleep(0)
-        caller.cancel()
-        await asyncio.gather(caller, return_exceptions=True)
-        store.gate.set()
+        await house.desk.release(where)
+        await house.desk.release(where)  # twice does no harm
+        qq.say(maim("c", "m3"))
         await house.quiet()
-        assert end.heard == ["hi"]
-        assert house.desk._under_way == 0
-        assert house.troubles == []
+        assert texts(qq.frames()) == ["收到：a", "收到：c"]
+        with pytest.raises(LookupError, match="no conversation"):
+            await house.desk.take_over(parse_address("core/private:nobody"))
+        with pytest.raises(LookupError, match="no line"):
+            await house.desk.release(parse_address("nowhere/private:u1"))
 
 
-async def test_waiting_ends_with_the_state_that_is_final(tmp_path: Path) -> None:
-    async with House(tmp_path, lines=CORE) as house:
-        sent = await house.desk.send(TO, HI)
-        waiting = asyncio.create_task(house.desk.wait_settled(sent.id, 30))
-        end = Endpoint(house, fate=None)
+async def test_a_takeover_ends_by_its_own_time(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
+        qq = house.connect("core", headers={"platform": "qq"})
+        qq.say(maim("a", "m1"))
         await house.quiet()
-        assert not waiting.done()
-        end.settle("hi", Outcome.CONFIRMED)
+        await house.desk.take_over(parse_address("core/private:u1"), for_s=60)
+        house.advance(61)
+        qq.say(maim("b", "m2"))
         await house.quiet()
-        async with asyncio.timeout(5):
-            await waiting
-        await house.desk.wait_settled(sent.id, 30)  # it is final already
-        await house.desk.wait_settled(16, 30)  # type: ignore[arg-type]  # there is none
-        await asyncio.sleep(0)
-        assert house.core.watchers._waits == {}
+        assert texts(qq.frames()) == ["收到：a", "收到：b"]
 
 
-async def test_waiting_leaves_nothing_behind_when_its_time_is_over_or_the_store_fails(
-    tmp_path: Path,
-) -> None:
-    """Every failed look left a future that nobody would ever take away."""
-    async with House(tmp_path, lines=CORE) as house:
-        sent = await house.desk.send(TO, HI)
-        await house.desk.wait_settled(sent.id, 0)
-
-        async def broken(ident: Any) -> Any:
-            raise StoreUnavailable
-
-        house.store.delivery = broken  # type: ignore[method-assign]
-        with pytest.raises(StoreUnavailable):
-            await house.desk.wait_settled(sent.id, 30)
-        await asyncio.sleep(0)
-        assert house.core.watchers._waits == {}
+async def test_a_broadcast_is_in_every_open_chat(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        peers = [visitor(house) for _ in range(5)]
+        gone = visitor(house)
+        gone.cut()
+        work = asyncio.ensure_future(house.desk.broadcast("blog", parse_message("new post")))
+        assert await finish(house, work) == Broadcast(5, 0)
+        for peer in peers:
+            (frame,) = peer.frames()
+            assert (frame["type"], frame["message"]) == ("chat_message", "new post")
+        sources = house.rows("select distinct source from outbox")
+        assert [source for (source,) in sources] == ["broadcast"]
 
 
-async def test_a_wake_while_the_store_is_away_is_not_forgotten(tmp_path: Path) -> None:
-    """It ended the process: a task of the exchange had failed."""
-    store = GatedStore(tmp_path)
-    async with House(tmp_path, store=store, lines=CORE) as house:
-        end = Endpoint(house, fate=None)
-        sent = await house.desk.send(TO, HI)
+async def test_only_contact_lines_broadcast(tmp_path: Path) -> None:
+    async with House(tmp_path) as house:
+        with pytest.raises(ValueError, match="no contact line"):
+            await house.desk.broadcast("core", parse_message("x"))
+        with pytest.raises(LookupError, match="no line"):
+            await house.desk.broadcast("nowhere", parse_message("x"))
+
+
+async def test_a_plain_visitor_who_left_cannot_be_reached_but_taken_over(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        peer = house.connect("blog")
+        client = peer.frames()[0]["client_id"]
+        peer.say(chat("hi"))
         await house.quiet()
-        end.settle("hi", Outcome.UNCERTAIN)
+        peer.cut()
+        where = parse_address(f"blog/visitor:{client}")
+        with pytest.raises(LookupError, match="not connected"):
+            await house.desk.send(where, parse_message("x"))
+        assert await house.desk.take_over(where) > 0
+        # And after a restart nothing has changed about that.
+        clock = house.clock
+    async with House(tmp_path, clock=clock) as house:
+        with pytest.raises(LookupError, match="not connected"):
+            await house.desk.send(where, parse_message("x"))
+
+
+async def test_a_conversation_can_be_erased(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        peer = house.connect("blog")
+        client = peer.frames()[0]["client_id"]
+        peer.say(chat("my secret"), chat("another"))
         await house.quiet()
-        sources = (DeliveryState.UNCERTAIN,)
-        assert await store.move_delivery(sent.id, sources, DeliveryState.QUEUED, "again")
-        store.away = StoreUnavailable()
-        house.desk.wake()
+        where = parse_address(f"blog/visitor:{client}")
+        assert await house.desk.erase(where) == 4
+        assert house.rows("select count(*) from inbox") == [(0,)]
+        assert house.rows("select count(*) from outbox") == [(0,)]
+        assert house.rows("select name, context from conversation") == [("", b"")]
+        peer.frames()
+        peer.say(chat("hello"))
         await house.quiet()
-        assert end.heard == ["hi"]
-        store.away = None
-        house.advance(1)
+        assert len(peer.frames()) == 2
+        with pytest.raises(LookupError, match="no conversation"):
+            await house.desk.erase(parse_address("blog/visitor:nobody"))
+
+
+async def test_the_keeper_indexes_what_was_said_within_a_minute(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
+        qq = house.connect("core", headers={"platform": "qq"})
+        qq.say(maim("a", "m1"))
         await house.quiet()
-        assert end.heard == ["hi", "hi"]
+        await house.keeper.step()
+        assert house.rows("select count(*) from history") == [(0,)]
+        house.advance(61)
+        await house.keeper.step()
+        assert house.rows("select count(*) from history") == [(2,)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -10,12 +11,14 @@ import pytest
 from trunkline.clock import FakeClock
 from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.maim import MAIM
+from trunkline.exchange.asking import Asking
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.extras import DueTurn, Post
 from trunkline.exchange.planning import GONE, REPLY_LIFE_MS, Item, Plan, Planner, dead_row, turn_of
 from trunkline.ids import ConversationId, CountingIds, InboxId, answer_id
+from trunkline.lines.roster import Roster
 from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState, Say
@@ -36,12 +39,15 @@ def said(words: str, *, key: bytes | None = None, chat: Chat = QQ, **more: Any) 
 
 class Origin:
     line = "core"
+    seat = None
 
     def __init__(self, *, can_send: bool = True) -> None:
         self.can_send = can_send
 
 
-def counting(state: ConversationState, turn: Turn) -> Verdict:
+def counting(
+    state: ConversationState, turn: Turn, answers: Mapping[str, Any] | None = None
+) -> Verdict:
     """Answer with how many messages this conversation has seen."""
     if turn.text == "boom":
         raise ZeroDivisionError("ours")
@@ -70,7 +76,17 @@ class Stand:
             conversations=self.conversations,
             ids=CountingIds(),
             decide=counting,
+            asking=Asking(
+                store=cast("Any", None),
+                clock=FakeClock(),
+                facts={},
+                router=Roster(),
+                spawn=lambda work: None,
+                hand_over=lambda turns: None,
+                on_trouble=lambda action, error: None,
+            ),
             is_direct=lambda line, seat: self.direct,
+            is_gone=lambda line, seat: not self.reachable,
             is_reachable=lambda line, seat: self.reachable,
             on_error=lambda key, error: self.errors.append((key, error)),
         )
@@ -230,7 +246,6 @@ def due(*events: DurableEvent, line: str = "core", rows: int = 2) -> DueTurn:
         events=events,
         rows=tuple(InboxId(16 * n) for n in range(1, rows + 1)),
         received_ms=NOW_MS - 500,
-        over=lambda: None,
     )
 
 
@@ -254,7 +269,6 @@ def test_a_turn_answers_its_last_row_once_for_all_of_its_words() -> None:
     ("one", "why"),
     [
         (due(said("boom")), "ZeroDivisionError: ours"),
-        (due(), "unreadable"),
         (due(said("a"), line="gone"), "this line is not configured any more"),
     ],
 )

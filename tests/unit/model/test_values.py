@@ -19,6 +19,7 @@ from trunkline.model.event import (
     Person,
     RequestReceived,
 )
+from trunkline.model.history import TakeoverChanged
 from trunkline.model.segment import Image, Raw, Segment, Text
 
 CHAT = Chat("12345", "group", "20001", "群")
@@ -60,7 +61,9 @@ def test_events_survive_msgpack(event):
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=Event) == event
 
 
-@pytest.mark.parametrize("what", [Say((Text("a"),)), Tell(MESSAGE), Act("poke"), Part("x")])
+@pytest.mark.parametrize(
+    "what", [Say((Text("a"),)), Tell(CHAT, TakeoverChanged(CHAT, "Bo")), Act("poke"), Part("x")]
+)
 def test_deliveries_survive_msgpack(what):
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(what), type=What) == what
 

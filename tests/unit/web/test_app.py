@@ -11,7 +11,7 @@ async def test_openapi_is_behind_the_key_and_names_every_documented_route() -> N
     assert (await call(app, "GET", "/openapi.json")).status == 401
     document = (await call(app, "GET", "/openapi.json", token=TOKEN)).json()
     live = {
-        (route.path, method.lower())  # type: ignore[attr-defined]
+        (route.path_format, method.lower())  # type: ignore[attr-defined]
         for route in app.routes
         for method in route.methods  # type: ignore[attr-defined]
         if route.include_in_schema  # type: ignore[attr-defined]

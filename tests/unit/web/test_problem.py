@@ -47,7 +47,7 @@ def test_every_code_has_both_languages() -> None:
         ("GET", "/metrics", "", 401, "unauthorized"),
         ("GET", "/nowhere", "", 404, "not-found"),
         ("GET", "/api/v1/lines/none", TOKEN, 404, "no-such-line"),
-        ("GET", "/api/v1/messages/zzz", TOKEN, 404, "not-found"),
+        ("GET", "/api/v1/messages/zzz", TOKEN, 422, "invalid"),
         ("DELETE", "/api/v1/lines", TOKEN, 405, "method"),
         ("GET", "/api/v1/messages?limit=0", TOKEN, 422, "invalid"),
         ("GET", "/api/v1/messages?limti=3", TOKEN, 422, "invalid"),

@@ -7,10 +7,13 @@ a lone surrogate, a null where a field is optional). Imports `wire`; knows no se
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from trunkline.dialects.contact.extension import Extension, HelloAck, HistoryOut
 from trunkline.errors import WireMalformed
 from trunkline.wire import jsonwire
 
@@ -90,13 +93,23 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
 
 
 class Established(
-    msgspec.Struct, frozen=True, gc=False, tag="connection_established", tag_field="type"
+    msgspec.Struct,
+    frozen=True,
+    tag="connection_established",
+    tag_field="type",
+    omit_defaults=True,
 ):
-    """The first frame of every connection."""
+    """The first frame of every connection. What follows `timestamp` is for who opted in."""
 
     message: str
     client_id: str
     timestamp: str
+    features: tuple[str, ...] = ()
+    limits: Mapping[str, int] = {}
+    session_id: str = ""
+    session_token: str = ""
+    resumed: bool | None = None
+    heartbeat_interval: float = 0.0
 
 
 class RequestAck(
@@ -129,13 +142,21 @@ class ChatAck(
 class ChatOut(
     msgspec.Struct, frozen=True, gc=False, tag="chat_message", tag_field="type", omit_defaults=True
 ):
-    """The site says something. `sender`: assistant, operator, system, and user for own words."""
+    """The site says something. `sender`: assistant, operator, system, and user for own words.
+
+    Args:
+        sender_name: of the operator.
+        client_message_id: of own words, from another tab.
+    """
 
     message: str
     timestamp: str = ""
     sender: str = ""
     message_id: str = ""
     in_reply_to: str = ""
+    sender_name: str = ""
+    broadcast: bool = False
+    client_message_id: str = ""
 
 
 class Pong(msgspec.Struct, frozen=True, gc=False, tag="pong", tag_field="type"):
@@ -157,13 +178,16 @@ class Problem(
     client_message_id: str = ""
 
 
-ServerFrame: TypeAlias = Established | RequestAck | ChatAck | ChatOut | Pong | Problem
+ServerFrame: TypeAlias = (
+    Established | RequestAck | ChatAck | ChatOut | Pong | Problem | HelloAck | HistoryOut
+)
 
 _CLIENT = msgspec.json.Decoder(ClientFrame)
 _SERVER = msgspec.json.Decoder(ServerFrame)
+_EXTENSION: Final = msgspec.json.Decoder(Extension)
 _SERVER_TYPES: Final = frozenset({
     "connection_established", "contact_request_received", "chat_message_received",
-    "chat_message", "pong", "error",
+    "chat_message", "pong", "error", "hello_ack", "history",
 })  # fmt: skip
 _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "chat_message": ("message", "timestamp"),
@@ -172,6 +196,11 @@ _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
 }
 _OPTIONAL: Final = ("name", "email", "phone", "page", "referrer", "locale")
 _PING: Final = Ping()
+_AT = re.compile(r" - at `\$\.?([A-Za-z_]*)")
+_MISSING = re.compile(r"missing required field `([A-Za-z_]*)`")
+# What `describe` may not show: tokens of sessions and of operators.
+_SECRETS = re.compile(r'("(?:session_)?token"\s*:\s*")(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_T = TypeVar("_T")
 
 encode = jsonwire.encode  # a frame as compact UTF-8 JSON
 
@@ -271,11 +300,32 @@ def decode_server(data: bytes) -> ServerFrame | None:
         raise WireMalformed("bad_frame") from error
 
 
+def decode_extension(data: bytes) -> Extension | Rejected:
+    """Decode a frame whose type is one of `EXTENSION_TYPES`."""
+    return decode_typed(_EXTENSION, data)
+
+
+def decode_typed(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T | Rejected:
+    """Decode a frame that is JSON with a known `type`, or name the field that is wrong."""
+    try:
+        return jsonwire.decode(decoder, data)
+    except WireMalformed:
+        return Rejected("invalid_json")
+    except msgspec.ValidationError as error:
+        missing = _MISSING.search(str(error))
+        if missing is not None:
+            return Rejected("missing_field", missing[1])
+        at = _AT.search(str(error))
+        return Rejected("invalid_field", at[1] if at is not None else "")
+
+
 def describe(data: bytes) -> str:
     """Show one frame on one line of at most 75 characters, controls escaped (`style 7`).
 
-    Plain contact frames carry no secret; their bodies appear in DEBUG only.
+    Tokens are masked; bodies appear in DEBUG only.
     """
-    text = data[:304].decode("utf-8", "replace")  # 75 characters of at most four bytes, and one
+    text = data[:2048].decode("utf-8", "replace")
+    if "token" in text:
+        text = _SECRETS.sub(r'\1***"', text)
     line = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[:76])
     return line if len(line) <= 75 else line[:74] + "…"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from trunkline.dialects.options import LineOptions
 
@@ -34,6 +34,8 @@ class ContactOptions(LineOptions):
         idle_timeout_s: a connection without an application frame for so long closes with 1000.
         connections_per_address: open connections from one address; more get HTTP 429.
         ping_interval_s: how often a visitor of ours sends an application ping.
+        operator_token: opens `<path>/operator` to who knows it; None = there is no such path.
+        session: a visitor of ours keeps its session over reconnects, when the site grants one.
     """
 
     path: str = PATH
@@ -55,6 +57,20 @@ class ContactOptions(LineOptions):
     idle_timeout_s: float = Field(0.0, ge=0)
     connections_per_address: int = Field(1000, ge=0)
     ping_interval_s: float = Field(25.0, ge=0)  # Source: contact 7
+    operator_token: SecretStr | None = Field(None, min_length=1)
+    session: bool = False
+
+    @property
+    def operator_path(self) -> str:
+        """The exact path of operators, "" while they are not let in. Source: contact 9.3"""
+        return f"{self.path.rstrip('/')}/operator" if self.operator_token is not None else ""
+
+    @property
+    def door_tokens(self) -> dict[str, tuple[str, ...]]:
+        """What opens a door to a stranger: visitors need nothing, operators their token."""
+        if self.operator_token is None:
+            return {}
+        return {"operator_token": (self.operator_token.get_secret_value(),)}
 
     @model_validator(mode="after")
     def _visitors_have_no_token(self) -> ContactOptions:

@@ -3,6 +3,11 @@
 It plays the platform in tests and in the emulator, and serves an embedded client. A site
 acknowledges a message by the `client_message_id` given to it; one that does not echo it
 acknowledges in order of arrival (`contact 5.2`).
+
+With the option `session` it opts in by `hello` right after the greeting. A site that knows no
+`hello` answers with an error: then all goes on plainly. A session survives reconnects: the token is
+kept, the history since the last message is taken in, and what was not acknowledged may be said
+again under the same `client_message_id`, because the site drops the second copy (`contact 9.1`).
 """
 
 from __future__ import annotations
@@ -10,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, get_args
 
+import msgspec
+
+from trunkline.dialects.contact.extension import Hello, HelloAck, HistoryOut, HistoryRequest
 from trunkline.dialects.contact.frames import (
     ChatAck,
     ChatMessage,
@@ -30,8 +38,10 @@ from trunkline.dialects.contract import (
     Again,
     Changed,
     Dial,
+    Effect,
     Effects,
     Hangup,
+    Keep,
     LinkInfo,
     LinkState,
     Noticed,
@@ -47,11 +57,24 @@ from trunkline.model.delivery import Delivery, Outcome, Say
 
 GREETING_S: Final = 10.0  # a site greets within 1 s (contact 2); slower ones get ten times that
 MAX_PENDING: Final = 256
+MAX_PIECES: Final = 20  # of history, taken in at one resume
 
 # Problems a site may report; anything else counts as "other", so that the set stays closed.
 _CODES: Final = frozenset(get_args(Code))
 _NOT_NOW: Final = frozenset({"rate_limited", "server_busy"})
 _PING: Final = encode(Ping())
+_PAGE: Final = 100
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a visitor keeps between two links: its secret, and the last message that it has."""
+
+    token: str = ""
+    last_message_id: str = ""
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Kept).decode
 
 
 class VisitorSession:
@@ -71,6 +94,12 @@ class VisitorSession:
         self._state = LinkState.OPENING
         self._is_linked = False
         self._pending: dict[str, DeliveryId] = {}
+        self._kept = Kept()
+        self._is_asking = False  # `hello` is out and not answered
+        self._has_session = False
+        self._is_rooted = False  # the site has stored something of the session: it can be resumed
+        self._since = ""  # the last message that we had when the link opened
+        self._gap: list[HistoryOut] = []  # pieces of the history, newest first
         self._hear: dict[type, Callable[[Any], Effects]] = {
             Established: self._hear_greeting,
             ChatAck: self._hear_ack,
@@ -78,14 +107,17 @@ class VisitorSession:
             Problem: self._hear_problem,
             RequestAck: self._hear_nothing,
             Pong: self._hear_nothing,
+            HelloAck: self._hear_hello,
+            HistoryOut: self._hear_history,
         }
 
     # -- life ------------------------------------------------------------------------------
 
     def begin(self, kept: bytes | None) -> Effects:
         """Dial the site."""
-        del kept
         options = self._options
+        if options.session and kept is not None:
+            self._kept = _read_kept(kept)
         headers = {name: value.get_secret_value() for name, value in options.headers.items()}
         if options.user_agent:
             headers["User-Agent"] = options.user_agent
@@ -122,8 +154,12 @@ class VisitorSession:
         self._state = move(self._state, LinkState.CLOSED)
         self.wake_at = None
         detail = f"not acknowledged: {error}"
+        # The site drops a second copy, also on the next link – but only if that finds the same
+        # session, and before anything is stored there is none to be found.
+        again = self._has_session and self._is_rooted
         unclear = [
-            Settled(ident, Outcome.UNCERTAIN, detail=detail) for ident in self._pending.values()
+            Settled(ident, Outcome.UNCERTAIN, detail=detail, is_repeatable=again)
+            for ident in self._pending.values()
         ]
         self._pending.clear()
         return (*unclear, Changed(LinkState.CLOSED))
@@ -151,20 +187,74 @@ class VisitorSession:
         return self._hear[type(frame)](frame)
 
     def _hear_greeting(self, frame: Established) -> Effects:
-        if self._state is not LinkState.OPENING:
+        if self._state is not LinkState.OPENING or self._is_asking:
             return (Noticed("greeted-twice"),)
-        self._state = move(self._state, LinkState.READY)
         self.client_id = frame.client_id
+        if not self._options.session:
+            return self._get_ready()
+        self._is_asking = True
+        token, last = self._kept.token or None, self._kept.last_message_id or None
+        hello = Hello(2, ("session", "history"), token, last)
+        return (Transmit(encode(hello)),)
+
+    def _get_ready(self) -> Effects:
+        self._is_asking = False
+        self._state = move(self._state, LinkState.READY)
         interval_s = self._options.ping_interval_s
         self.wake_at = self._clock.monotonic_s() + interval_s if interval_s else None
         return (Changed(LinkState.READY, Seat(SITE.id)),)
 
+    def _hear_hello(self, frame: HelloAck) -> Effects:
+        if not self._is_asking:
+            return (Noticed("greeted-twice"),)
+        effects: list[Effect] = []
+        self._has_session = bool(frame.session_token)
+        if self._has_session:
+            last = self._kept.last_message_id if frame.resumed else ""
+            self._kept = Kept(frame.session_token, last)
+            self._since = last
+            self._is_rooted = frame.resumed is True
+            effects.append(Keep(_pack(self._kept)))
+        return (*effects, *self._get_ready())
+
+    def _hear_history(self, frame: HistoryOut) -> Effects:
+        """Take in what was said while we were away; our own words are ours already.
+
+        What does not fit into one piece is asked for, until there is no gap to what we have.
+        """
+        self._gap.append(frame)
+        if frame.has_more and frame.messages and self._since:
+            known = any(item.message_id == self._since for item in frame.messages)
+            if not known and self._state is LinkState.READY and len(self._gap) < MAX_PIECES:
+                request = HistoryRequest(frame.messages[0].message_id, _PAGE)
+                return (Transmit(encode(request)),)
+        pieces, self._gap = self._gap, []
+        effects: list[Effect] = []
+        for piece in reversed(pieces):
+            for item in piece.messages:
+                if item.sender != "user":
+                    out = ChatOut(
+                        item.message,
+                        item.timestamp,
+                        item.sender,
+                        item.message_id,
+                        item.in_reply_to,
+                        item.sender_name,
+                    )
+                    effects += self._hear_chat(out)
+        return effects
+
     def _hear_chat(self, frame: ChatOut) -> Effects:
-        return (Received(to_event(frame)),)
+        received = Received(to_event(frame))
+        if not self._has_session or not frame.message_id:
+            return (received,)
+        self._kept = Kept(self._kept.token, frame.message_id)
+        return (received, Keep(_pack(self._kept)))
 
     def _hear_ack(self, frame: ChatAck) -> Effects:
         ident = frame.client_message_id or next(iter(self._pending), "")
         delivery = self._pending.pop(ident, None)
+        self._is_rooted = True
         if delivery is None:
             return (Noticed("unexpected-ack"),)
         return (Settled(delivery, Outcome.CONFIRMED, frame.message_id),)
@@ -172,6 +262,8 @@ class VisitorSession:
     def _hear_problem(self, frame: Problem) -> Effects:
         code = frame.code if frame.code in _CODES else "other"
         noticed = Noticed(f"peer-error:{code}")
+        if self._is_asking and code == "unknown_type":
+            return self._get_ready()  # Source: contact 9: plain mode
         delivery = self._pending.pop(frame.client_message_id, None)
         if delivery is None:
             return (noticed,)
@@ -214,3 +306,11 @@ class VisitorSession:
         ident = str(delivery.id)
         self._pending[ident] = delivery.id
         return (Transmit(encode(ChatMessage(text, self._stamps.now(), ident))),)
+
+
+def _read_kept(kept: bytes) -> Kept:
+    """Read what `Keep` stored; anything else counts as nothing."""
+    try:
+        return _unpack(kept)
+    except msgspec.DecodeError:
+        return Kept()

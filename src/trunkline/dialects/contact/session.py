@@ -28,6 +28,12 @@ def move(state: LinkState, to: LinkState) -> LinkState:
     return to
 
 
+def format_instant(at_ms: int) -> str:
+    """Format wall milliseconds as `2025-01-01T12:00:00.000+00:00`. Source: contact 3"""
+    second, rest_ms = divmod(at_ms, 1000)
+    return f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{rest_ms:03d}+00:00"
+
+
 class Stamps:
     """Timestamps of one connection: UTC, milliseconds, numeric offset, never going backwards.
 

@@ -56,8 +56,21 @@ class Context(msgspec.Struct, frozen=True, gc=False, array_like=True):
     timestamp: str = ""
 
 
+class Spoken(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who says what answers no question, as a msgpack map in `delivery.context`.
+
+    The exchange writes it for `DoSend` (`{"operator": name}`) and for a broadcast
+    (`{"broadcast": true}`). A map, so that it is never taken for a `Context`, which is an array.
+    """
+
+    operator: str | None = None
+    broadcast: bool = False
+
+
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Context).decode
+_unpack_spoken = msgspec.msgpack.Decoder(Spoken).decode
+_NOBODY: Final = Spoken()
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -82,6 +95,18 @@ def derive_delivery_uuid(delivery: DeliveryId) -> str:
     """
     digits = f"{delivery:016x}"
     return f"{digits[:8]}-{digits[8:12]}-8000-8000-00000000{digits[12:]}"
+
+
+def parse_delivery_uuid(message_id: str) -> DeliveryId | None:
+    """Parse what `derive_delivery_uuid` wrote; None for any other id."""
+    digits = message_id.replace("-", "")
+    if len(digits) != 32 or not digits.isalnum() or not digits.isascii():
+        return None
+    try:
+        ident = DeliveryId(int(digits[:12] + digits[28:], 16))
+    except ValueError:
+        return None
+    return ident if derive_delivery_uuid(ident) == message_id else None
 
 
 # -- visitor → model ------------------------------------------------------------------------
@@ -134,9 +159,18 @@ def to_frame(delivery: Delivery, segments: Segments, language: str, timestamp: s
     else:
         text = to_plain(segments, language)
         quoted = next((part.message for part in segments if type(part) is Quote), "")
-    if not quoted and delivery.context and question_id(delivery.id) is not None:
-        quoted = read_context(delivery.context).message_id
-    return ChatOut(text, timestamp, "assistant", derive_delivery_uuid(delivery.id), quoted)
+    ident = derive_delivery_uuid(delivery.id)
+    if not delivery.context:
+        return ChatOut(text, timestamp, "assistant", ident, quoted)
+    if question_id(delivery.id) is not None:
+        quoted = quoted or read_context(delivery.context).message_id
+        return ChatOut(text, timestamp, "assistant", ident, quoted)
+    spoken = read_spoken(delivery.context)
+    if spoken.operator is not None:
+        name = spoken.operator
+        return ChatOut(text, timestamp, "operator", ident, quoted, sender_name=name)
+    sender = "system" if spoken.broadcast else "assistant"
+    return ChatOut(text, timestamp, sender, ident, quoted, broadcast=spoken.broadcast)
 
 
 def read_context(context: bytes) -> Context:
@@ -147,12 +181,22 @@ def read_context(context: bytes) -> Context:
         return Context("")
 
 
+def read_spoken(context: bytes) -> Spoken:
+    """Read who speaks; the context of a question says nothing about that."""
+    if context[:1] < b"\x80" or context[:1] > b"\x8f":  # no small msgpack map
+        return _NOBODY
+    try:
+        return _unpack_spoken(context)
+    except msgspec.DecodeError:
+        return _NOBODY
+
+
 def to_event(frame: ChatOut) -> MessageReceived:
     """Translate what the site said, as the visitor sees it; the answered message is a quote."""
     text = Text(frame.message)
     return MessageReceived(
         SITE,
-        Person(frame.sender or "assistant"),
+        Person(frame.sender or "assistant", frame.sender_name),
         (Quote(frame.in_reply_to), text) if frame.in_reply_to else (text,),
         b"m:" + frame.message_id.encode() if frame.message_id else None,
         frame.message_id,

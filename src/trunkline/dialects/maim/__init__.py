@@ -1,7 +1,7 @@
-"""maim_message over WebSocket: MaiBot's language, as core and as adapter, classic frames.
+"""maim_message over WebSocket: MaiBot's language, as core and as adapter.
 
-Built: the classic raw line of the versions 0.2 … 0.6.8. Recognised and refused with a sentence:
-the API-Server line and Socket.IO (0.7). Source: maim 0
+Built: the classic raw line of the versions 0.2 … 0.6.8 and the API-Server line of 0.6, both on one
+path. Recognised and refused with a sentence: Socket.IO (0.7). Source: maim 0
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from hmac import compare_digest
 from typing import Final
 
 from trunkline.dialects.contract import Admit, Dialect, Head, Opening, Refuse, Session
+from trunkline.dialects.maim.api import ApiSession
 from trunkline.dialects.maim.blocks import MAX_ID_CHARS
 from trunkline.dialects.maim.bot import CoreSession, DeniedSession
-from trunkline.dialects.maim.frames import describe
-from trunkline.dialects.maim.identity import platform_of
+from trunkline.dialects.maim.envelope import describe
+from trunkline.dialects.maim.identity import api_key_of, api_platform_of, is_api, platform_of, utf8
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession, delay_s
 from trunkline.model.address import Chat
@@ -23,37 +24,38 @@ SOCKETIO_TEXT: Final = (
     "this is maim-message 0.7 (Socket.IO); trunkline speaks the WebSocket frames of 0.6:"
     " install maim_message==0.6.8 on this side"
 )
-API_SERVER_TEXT: Final = (
-    "the API-Server line (api_key, x-apikey) is not built yet;"
-    " connect without them, with the headers platform and authorization"
-)
 
 
 def admit(options: MaimOptions, head: Head) -> Admit | Refuse:
-    """Decide on an upgrade: a wrong token is let in and closed 1008. Source: maim 0, 2.3"""
+    """Decide on an upgrade: a wrong token or key is let in and closed 1008. Source: maim 0, 2.3"""
     if head.query.get("EIO") == "4":
         return Refuse(400, SOCKETIO_TEXT)
-    if "api_key" in head.query or "x-apikey" in head.headers:
-        return Refuse(501, API_SERVER_TEXT)
-    if len(platform_of(head)) > MAX_ID_CHARS:
+    is_wanted_api = is_api(head)
+    platform = api_platform_of(head) if is_wanted_api else platform_of(head)
+    if len(platform) > MAX_ID_CHARS:
         return Refuse(400, f"the platform has more than {MAX_ID_CHARS} characters")
-    kind = "core" if _is_let_in(options, head) else "denied"
+    if is_wanted_api:
+        # The line's token is the key. Source: maim 9.1, reliability 5
+        kind = "api" if _is_one_of([utf8(api_key_of(head))], options.tokens) else "denied"
+    else:
+        kind = "core" if _is_one_of(_offers(head), options.tokens) else "denied"
     return Admit(kind, options.max_message_bytes)
 
 
-def _is_let_in(options: MaimOptions, head: Head) -> bool:
-    tokens = options.tokens
-    if not tokens:
-        return True
+def _offers(head: Head) -> list[bytes]:
     # Headers win; a browser can only set the query. Source: maim 2.2
     header = head.headers.get("authorization")
-    given = _utf8(head.query.get("token", "")) if header is None else _sent(header)
+    given = utf8(head.query.get("token", "")) if header is None else _sent(header)
     offers = [given]
     if given[:7].lower() == b"bearer ":
         offers.append(given[7:].strip())
+    return offers
+
+
+def _is_one_of(offers: list[bytes], tokens: tuple[str, ...]) -> bool:
     # All pairs are compared, so the time does not tell which one was near.
     found = [compare_digest(offer, token.encode()) for offer in offers for token in tokens]
-    return any(found)
+    return any(found) or not tokens
 
 
 def _sent(header: str) -> bytes:
@@ -61,20 +63,17 @@ def _sent(header: str) -> bytes:
     try:
         return header.encode("latin-1")
     except UnicodeEncodeError:
-        return _utf8(header)
-
-
-def _utf8(value: str) -> bytes:
-    return value.encode("utf-8", "surrogatepass")
+        return utf8(header)
 
 
 def open_session(options: MaimOptions, opening: Opening) -> Session:
     """Make the session of a link."""
-    if opening.role == "adapter":
-        return AdapterSession(options, opening)
     if opening.kind == "denied":
         return DeniedSession()
-    return CoreSession(options, opening)
+    is_adapter = opening.role == "adapter"
+    classic = AdapterSession(options, opening) if is_adapter else CoreSession(options, opening)
+    is_on_api = opening.kind == "api" or options.api
+    return ApiSession(options, opening, classic) if is_on_api else classic
 
 
 def seat_of(chat: Chat) -> str:
@@ -83,7 +82,7 @@ def seat_of(chat: Chat) -> str:
 
 
 def paths(options: MaimOptions) -> tuple[str, ...]:
-    """Return the paths that a core serves."""
+    """Return the paths that a listening line serves."""
     return (options.path, *options.aliases)
 
 
@@ -91,14 +90,14 @@ MAIM: Final = Dialect(
     name="maim",
     options=MaimOptions,
     roles=("core", "adapter"),
-    traits={"core": Traits(), "adapter": Traits()},  # reliability 1: none of them
+    traits={"core": Traits(), "adapter": Traits()},  # reliability 1; see ApiSession
     admit=admit,
     open=open_session,
     seat_of=seat_of,
     delay_s=delay_s,
     describe=describe,
     paths=paths,
-    listens=("core",),
+    listens=("core", "adapter"),
     dials=("adapter",),
     kinds=("private", "group"),
 )

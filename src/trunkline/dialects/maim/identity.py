@@ -18,6 +18,7 @@ from trunkline.model.address import Chat
 from trunkline.model.event import Person
 
 DEFAULT_PLATFORM: Final = "default"  # Source: maim 2.2
+API_DEFAULT_PLATFORM: Final = "unknown"  # Source: maim 9.1
 UNKNOWN_ID: Final = "unknown"  # a conversation without any id
 _MINUTE_MS = 60_000
 _ID_PREFIX = "tl"
@@ -66,12 +67,41 @@ def platform_of(head: Head) -> str:
     name = head.headers.get("platform", "").strip()
     if not name:
         return head.query.get("platform", "").strip() or DEFAULT_PLATFORM
-    if name.isascii():
-        return name
+    return utf8_of(name)
+
+
+def api_platform_of(head: Head) -> str:
+    """Return the platform of an API-Server connection: query, header or `unknown`.
+
+    Source: maim 9.1
+    """
+    name = head.query.get("platform", "").strip()
+    return name or utf8_of(head.headers.get("x-platform", "").strip()) or API_DEFAULT_PLATFORM
+
+
+def api_key_of(head: Head) -> str:
+    """Return the API key of a connection: query, header or nothing. Source: maim 9.1"""
+    return head.query.get("api_key", "") or utf8_of(head.headers.get("x-apikey", ""))
+
+
+def is_api(head: Head) -> bool:
+    """Return whether this is an upgrade of the API-Server line. Source: maim 0"""
+    return "api_key" in head.query or "x-apikey" in head.headers
+
+
+def utf8(text: str) -> bytes:
+    """Return the bytes of a text that may hold lone surrogates."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def utf8_of(header: str) -> str:
+    """Read a header that was read as latin-1 again as UTF-8, when that works. Source: maim 2.2"""
+    if header.isascii():
+        return header
     try:
-        return name.encode("latin-1").decode("utf-8")
+        return header.encode("latin-1").decode("utf-8")
     except UnicodeError:
-        return name
+        return header
 
 
 def format_message_id(delivery: DeliveryId) -> str:

@@ -1,5 +1,7 @@
 """The adapter: we connect one platform to a core, and the core's words go to its people.
 
+Usually we dial; a core that dials us is served the same way.
+
 Strict cores drop silently what is incomplete, so everything that leaves here names a user with id
 and nickname and, in a group, the group with id and name: all strings, in one flat list of the
 kinds they read. Source: maim 1, 4.2, 4.5, 7
@@ -28,13 +30,15 @@ from trunkline.dialects.maim.identity import (
     user_of,
 )
 from trunkline.dialects.maim.options import MaimOptions
-from trunkline.dialects.maim.session import MaimSession
+from trunkline.dialects.maim.session import MaimSession, configured_headers
 from trunkline.dialects.maim.translate import ACCEPTED, CORE_ACCEPT
 from trunkline.errors import LinkLost, TrunklineError
 from trunkline.model.delivery import Delivery
 
 # Reasons of a close 1000 that mean: another connection has our platform now. The second is how the
 # published package begins its own. Source: maim 2.5
+# How the package's API-Server closes 1000 on a wrong key. Source: maim 9.1
+API_REFUSED: Final = "Authentication failed"
 _REPLACED: Final = ("replaced", "新的连接", "新连接")
 
 
@@ -53,9 +57,11 @@ class AdapterSession(MaimSession):
         super().__init__(options, opening, CORE_ACCEPT)
 
     def begin(self, kept: bytes | None) -> Effects:
-        """Dial the core. Header values are text; whoever writes them encodes UTF-8."""
+        """Dial the core, unless it dials us. Header values are text; who writes them encodes."""
         options = self._options
-        headers = {name: value.get_secret_value() for name, value in options.headers.items()}
+        if options.link == "listen":
+            return ()
+        headers = configured_headers(options)
         headers["platform"] = options.platform
         if options.tokens:
             headers["authorization"] = options.tokens[0]  # bare. Source: maim 2.2
@@ -66,10 +72,10 @@ class AdapterSession(MaimSession):
         return self._sit(self._options.platform)
 
     def lost(self, error: TrunklineError) -> Effects:
-        """Close, and say why we come back: the wait depends on it. Source: maim 7"""
+        """Close; when we dialled, say why we come back: the wait depends on it. Source: maim 7"""
         effects = super().lost(error)
-        if not effects:
-            return ()
+        if not effects or self._options.link == "listen":
+            return effects
         code, reason = (error.code, error.reason) if isinstance(error, LinkLost) else (1006, "")
         return (*effects, Hangup(code, "", Again(cause_of(code, reason))))
 
@@ -103,8 +109,8 @@ class AdapterSession(MaimSession):
 
 
 def cause_of(code: int, reason: str) -> str:
-    """Return the row of the retry table for a close. Source: maim 7"""
-    if code == 1008:
+    """Return the row of the retry table for a close. Source: maim 7, 9.1"""
+    if code == 1008 or (code == 1000 and reason.startswith(API_REFUSED)):
         return "auth"
     if code == 1000 and any(word in reason for word in _REPLACED):
         return "replaced"

@@ -238,10 +238,7 @@ class MaimSession(ABC):
                 effects.append(Noticed(f"warned:{word}", f"platform {self._platform}"))
 
     def _to_notice(self, frame: CustomFrame) -> NoticeReceived:
-        """Return a custom message as a named event of the connection itself. Source: maim 6"""
-        platform = self._platform
-        chat = Chat(platform, "platform", platform)
-        return NoticeReceived(chat, CUSTOM + frame.name, data=frame.content)
+        return to_notice(self._platform, frame.name, frame.content)
 
     def _settle_echo(self, frame: CustomFrame) -> Settled | None:
         """Return the proof that an echo is, or None when it names nothing sent over this link."""
@@ -287,6 +284,16 @@ class MaimSession(ABC):
             return _refused(delivery, f"the data of {act.name!r} is not what it needs")
         now_s = self._clock.monotonic_s()
         return _written(delivery, encode_custom(name, self._platform, content, now_s))
+
+
+def configured_headers(options: MaimOptions) -> dict[str, str]:
+    """Return the headers that the configuration adds to a dial, in clear."""
+    return {name: value.get_secret_value() for name, value in options.headers.items()}
+
+
+def to_notice(platform: str, name: str, content: bytes) -> NoticeReceived:
+    """Return a custom message as a named event of the connection itself. Source: maim 6"""
+    return NoticeReceived(Chat(platform, "platform", platform), CUSTOM + name, data=content)
 
 
 # -- echoes ------------------------------------------------------------------------------------

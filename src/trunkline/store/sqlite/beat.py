@@ -7,7 +7,7 @@ rows before the ends of turns (a turn that got a new message does not end).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -19,7 +19,9 @@ from trunkline.store.media import Media
 from . import conversations, inbox, outbox, turns
 from .connection import Connection, roll_back
 from .flight import Flight
+from .history import Indexer
 from .statements import SQL, repeated
+from .stream import INBOX, OUTBOX, Marks, Stream
 
 _INSERT_INBOX: Final = repeated(SQL["insert_inbox"])
 _INSERT_OUTBOX: Final = repeated(SQL["insert_outbox"])
@@ -35,18 +37,34 @@ class _Repeated(Exception):
     """The beat holds rows that are stored already."""
 
 
-def commit(connection: Connection, media: Media, flight: Flight, beat: Beat) -> Committed:
-    """Write a beat durably, or report its duplicates and write nothing."""
+def commit(
+    connection: Connection,
+    media: Media,
+    followers: tuple[Flight, Stream, Indexer],
+    beat: Beat,
+) -> Committed:
+    """Write a beat durably, or report its duplicates and write nothing.
+
+    Args:
+        followers: what follows the commits in memory.
+    """
+    flight, stream, indexer = followers
     if len(set(beat.claims)) != len(beat.claims):
         raise ValueError("a delivery is claimed twice in one beat")
     now_ms = beat.now_ms
-    received = [inbox.to_row(row, media, now_ms) for row in beat.inbox]
-    sent = [outbox.to_row(row, media, now_ms) for row in beat.outbox]
+    marks = stream.marks()
+    late = marks.insert(INBOX, [row.id for row in beat.inbox]) if beat.inbox else {}
+    received = [inbox.to_row(row, media, now_ms, late.get(row.id)) for row in beat.inbox]
+    late = marks.insert(OUTBOX, [row.id for row in beat.outbox]) if beat.outbox else {}
+    sent = [outbox.to_row(row, media, now_ms, late.get(row.id)) for row in beat.outbox]
     media.flush()
     execute = connection.execute
     execute("BEGIN IMMEDIATE")
     try:
-        claimed = _write(connection, beat, received, sent)
+        claimed = _write(connection, beat, (received, sent), marks)
+        indexer.put_late(connection, beat.inbox)
+        indexer.put_late(connection, beat.outbox)
+        marks.write(connection)
         _before(beat)
         execute("COMMIT")
     except _Repeated:
@@ -58,6 +76,8 @@ def commit(connection: Connection, media: Media, flight: Flight, beat: Beat) -> 
     except BaseException:
         roll_back(connection)
         raise
+    stream.keep(marks)
+    indexer.tail += len(received) + len(sent)
     _fly(flight, beat, claimed)
     _after(beat)
     return Committed(unclaimed=frozenset(beat.claims).difference(claimed))
@@ -66,15 +86,19 @@ def commit(connection: Connection, media: Media, flight: Flight, beat: Beat) -> 
 def _write(
     connection: Connection,
     beat: Beat,
-    received: Sequence[tuple[object, ...]],
-    sent: Sequence[tuple[object, ...]],
+    rows: tuple[Sequence[tuple[object, ...]], Sequence[tuple[object, ...]]],
+    marks: Marks,
 ) -> dict[int, int]:
     """Do the sentences of a beat; return what was claimed, with its conversation.
+
+    Args:
+        rows: values of new inbox and outbox rows.
 
     Raises:
         _Repeated: fewer inbox rows were inserted than offered.
     """
     execute = connection.execute
+    received, sent = rows
     if beat.conversations:
         conversations.put(connection, beat.conversations)
     if received:
@@ -85,27 +109,30 @@ def _write(
     if sent:
         _insert(execute, _INSERT_OUTBOX, sent)
     for first, last in beat.sent_ranges:
-        execute(_SETTLE_RANGE, (first, last, beat.now_ms))
+        shift = marks.span(OUTBOX, first, last)
+        execute(_SETTLE_RANGE, (first, last, beat.now_ms, shift))
     if beat.outcomes:
-        _settle(connection, beat.outcomes)
-    claimed = _claim(connection, beat.claims) if beat.claims else {}
-    _write_rare(connection, beat)
+        _settle(connection, beat.outcomes, marks)
+    claimed = _claim(connection, beat.claims, marks) if beat.claims else {}
+    _write_rare(connection, beat, marks)
     return claimed
 
 
-def _claim(connection: Connection, ids: Iterable[int]) -> dict[int, int]:
+def _claim(connection: Connection, ids: Sequence[int], marks: Marks) -> dict[int, int]:
     claimed: dict[int, int] = {}
-    for ident in ids:
-        row = connection.execute(SQL["claim"], (ident,)).fetchone()
+    for ident, seq in zip(ids, marks.change(OUTBOX, ids), strict=True):
+        row = connection.execute(SQL["claim"], (ident, seq)).fetchone()
         if row is not None:
             claimed[ident] = row[0]
     return claimed
 
 
-def _write_rare(connection: Connection, beat: Beat) -> None:
+def _write_rare(connection: Connection, beat: Beat, marks: Marks) -> None:
     """Do what a beat on the fast path has none of."""
     if beat.done:
-        connection.executemany(SQL["finish_inbox"], beat.done)
+        places = marks.change(INBOX, [ident for ident, _ in beat.done])
+        values = [(*done, seq) for done, seq in zip(beat.done, places, strict=True)]
+        connection.executemany(SQL["finish_inbox"], values)
     if beat.kept:
         connection.executemany(
             SQL["keep"], [(one.line, one.account, one.state) for one in beat.kept]
@@ -131,18 +158,19 @@ def _insert(
             left -= size
 
 
-def _settle(connection: Connection, outcomes: Iterable[Outcome]) -> None:
+def _settle(connection: Connection, outcomes: Sequence[Outcome], marks: Marks) -> None:
     """Write single results, in order, those of one kind in a row together."""
     values: list[tuple[object, ...]] = []
     last = ""
-    for one in outcomes:
+    places = marks.change(OUTBOX, [one.id for one in outcomes])
+    for one, seq in zip(outcomes, places, strict=True):
         sentence = _SETTLE[one.state]
         if sentence is not last:
             if values:
                 connection.executemany(last, values)
             last, values = sentence, []
         settled_ms = 0 if one.state is DeliveryState.QUEUED else one.at_ms
-        value = (one.id, int(one.state), settled_ms, one.peer_id, one.reason)
+        value = (one.id, int(one.state), settled_ms, one.peer_id, one.reason, seq)
         values.append(value if sentence is _PROVEN else (*value, one.due_ms))
     if values:
         connection.executemany(last, values)

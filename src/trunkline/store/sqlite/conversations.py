@@ -21,6 +21,9 @@ class _Small(msgspec.Struct, frozen=True, array_like=True):
     recent: tuple[int, ...] = ()
     paused_until_ms: int = 0
     taken_until_ms: int = 0
+    taken_by: str = ""
+    is_brief: bool = False
+    taken_ms: int = 0
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -34,7 +37,10 @@ def put(connection: Connection, states: Iterable[ConversationState]) -> None:
 
 
 def _to_row(state: ConversationState) -> tuple[object, ...]:
-    small = _Small(dict(state.counters), state.recent, state.paused_until_ms, state.taken_until_ms)
+    small = _Small(
+        dict(state.counters), state.recent, state.paused_until_ms, state.taken_until_ms,
+        state.taken_by, state.is_brief, state.taken_ms,
+    )  # fmt: skip
     return (
         state.id, state.line, state.account, state.peer, state.kind, state.name, state.context,
         None if small == _NOTHING else _encode(small),
@@ -47,6 +53,7 @@ def from_row(row: Sequence[Any]) -> ConversationState:
     return ConversationState(
         ConversationId(row[0]), row[1], row[2], row[3], row[4], row[5], row[6],
         small.counters, small.recent, small.paused_until_ms, small.taken_until_ms,
+        small.taken_by, small.is_brief, small.taken_ms,
     )  # fmt: skip
 
 

@@ -11,9 +11,10 @@ from trunkline.store.contract import EventKind, InboxRow, InboxState, Page
 from trunkline.store.media import MAX_ROW_BYTES, Media
 
 from . import conversations
-from .connection import Connection, transaction
+from .connection import Connection
 from .paging import FIRST, LAST, WINDOW, WINDOWS, mask, page_of, read_cursor
 from .statements import SQL
+from .stream import INBOX, Stream
 
 MARK_REQUEST: Final = 4  # a request that is DONE: people look for those
 _MARKED: Final = frozenset(InboxState) - {InboxState.DONE}
@@ -26,14 +27,14 @@ def mark_of(state: InboxState, kind: EventKind) -> int | None:
     return MARK_REQUEST if kind == EventKind.REQUEST else None
 
 
-def to_row(row: InboxRow, media: Media, now_ms: int) -> tuple[object, ...]:
+def to_row(row: InboxRow, media: Media, now_ms: int, seq: int | None) -> tuple[object, ...]:
     """Return the values of `insert_inbox`; a large body is written to its file."""
     body, digest = row.body or None, None
     if len(row.body) > MAX_ROW_BYTES:
         body, digest = None, media.put(row.body, now_ms)
     return (
         row.id, row.conversation, row.key, int(row.kind), int(row.state), row.at_ms, row.attempts,
-        row.reason, mark_of(row.state, row.kind), digest, row.why or None, body,
+        row.reason, mark_of(row.state, row.kind), digest, row.why or None, body, seq,
     )  # fmt: skip
 
 
@@ -157,6 +158,7 @@ def _ids_by_windows(
 
 def move(
     connection: Connection,
+    stream: Stream,
     ident: int,
     sources: Sequence[InboxState],
     to: InboxState,
@@ -166,12 +168,13 @@ def move(
 
     A row without a body cannot be processed: it stays where it is.
     """
-    with transaction(connection):
+    with stream.transaction(connection) as marks:
         row = connection.execute(SQL["inbox_state"], (ident,)).fetchone()
         if row is None or row[0] not in sources or (to is InboxState.WAITING and not row[3]):
             return False
         kind, conversation = EventKind(row[1]), row[2]
-        connection.execute(SQL["move_message"], (ident, int(to), mark_of(to, kind)))
+        (seq,) = marks.change(INBOX, [ident])
+        connection.execute(SQL["move_message"], (ident, int(to), mark_of(to, kind), seq))
         if to is InboxState.WAITING:
             connection.execute(SQL["put_turn"], (conversation, now_ms, now_ms, "debounce", 0, 0))
         else:

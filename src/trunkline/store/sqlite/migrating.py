@@ -15,12 +15,15 @@ from trunkline.store import migrations
 from .connection import Connection
 
 
-def upgrade(connect: Callable[[], Connection], scripts: Sequence[Path] = ()) -> None:
+def upgrade(
+    connect: Callable[[], Connection], scripts: Sequence[Path] = (), to: str = "heads"
+) -> None:
     """Run every migration that the database has not seen.
 
     Args:
         connect: opens the database with `isolation_level=None`.
         scripts: further folders with migrations; tests add some.
+        to: the last revision to run; tests make older data.
     """
     from alembic import command
     from alembic.config import Config
@@ -43,6 +46,6 @@ def upgrade(connect: Callable[[], Connection], scripts: Sequence[Path] = ()) -> 
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "heads")
+            command.upgrade(config, to)
     finally:
         engine.dispose()

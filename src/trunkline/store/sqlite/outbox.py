@@ -12,10 +12,11 @@ from trunkline.store.contract import OutboxRow, Page, Queue, Queued
 from trunkline.store.media import MAX_ROW_BYTES, Media
 
 from . import conversations, inbox
-from .connection import Connection, transaction
+from .connection import Connection
 from .flight import Flight
 from .paging import LAST, WINDOW, WINDOWS, mask, page_of, read_cursor
 from .statements import SQL
+from .stream import OUTBOX, Marks, Stream
 
 UNMARKED: Final = frozenset({DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.CONFIRMED})
 MAX_LIFE_MS: Final = 86_400_000  # reliability 3: API sends 24 h, the longest of all
@@ -28,7 +29,7 @@ def mark_of(state: DeliveryState) -> int | None:
     return None if state in UNMARKED else int(state)
 
 
-def to_row(row: OutboxRow, media: Media, now_ms: int) -> tuple[object, ...]:
+def to_row(row: OutboxRow, media: Media, now_ms: int, seq: int | None) -> tuple[object, ...]:
     """Return the values of `insert_outbox`; a large body is written to its file."""
     body, digest = row.body, None
     if len(body) > MAX_ROW_BYTES:
@@ -36,7 +37,7 @@ def to_row(row: OutboxRow, media: Media, now_ms: int) -> tuple[object, ...]:
     return (
         row.id, row.conversation, int(row.state), row.at_ms, row.source, row.attempt, row.due_ms,
         row.expires_ms, row.settled_ms, row.reason, row.peer_id, row.dedupe or None,
-        mark_of(row.state), digest, body,
+        mark_of(row.state), digest, body, seq, row.context or None,
     )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def from_row(row: Sequence[Any], media: Media) -> OutboxRow:
         id=DeliveryId(row[0]), conversation=ConversationId(row[1]), state=DeliveryState(row[2]),
         at_ms=row[3], body=body or b"", source=row[4], attempt=row[5], due_ms=row[6],
         expires_ms=row[7], settled_ms=row[8], reason=row[9], peer_id=row[10], dedupe=row[11] or "",
+        context=row[14] or b"",
     )  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def _seat_rows(connection: Connection, line: str, account: str, peer: str) -> It
 def queued(
     connection: Connection,
     media: Media,
-    flight: Flight,
+    followers: tuple[Flight, Stream],
     *,
     seat: tuple[str, str, str],
     limit: int,
@@ -74,6 +76,7 @@ def queued(
     One pass in the order of ids: a conversation is closed for the rest of the pass as soon as a
     row of it must wait. A row whose body was lost with its file can never leave: it is DEAD.
     """
+    flight, stream = followers
     sending = flight.earliest()
     ids: list[int] = []
     closed: set[int] = set()
@@ -96,7 +99,9 @@ def queued(
         if one is not None and one.row.body:
             found.append(one)
         else:
-            connection.execute(SQL["bury"], (ident, now_ms, _NO_BODY))
+            with stream.transaction(connection) as marks:
+                (seq,) = marks.change(OUTBOX, [ident])
+                connection.execute(SQL["bury"], (ident, now_ms, _NO_BODY, seq))
             depth -= 1
     return Queue(found, depth, earliest)
 
@@ -107,27 +112,31 @@ def queued_chats(connection: Connection, limit: int) -> list[tuple[str, Chat]]:
     return [(line, Chat(account, kind, peer)) for line, account, kind, peer in rows]
 
 
-def expire(connection: Connection, now_ms: int, limit: int) -> list[DeliveryId]:
+def expire(connection: Connection, stream: Stream, now_ms: int, limit: int) -> list[DeliveryId]:
     """Expire at most `limit` QUEUED rows that are too late; return them."""
     rows = connection.execute(SQL["expired"], (now_ms, limit)).fetchall()
     if rows:
-        _expire(connection, [row[0] for row in rows], now_ms, _TOO_LATE)
+        _expire(connection, stream, [row[0] for row in rows], (now_ms, _TOO_LATE))
     return [DeliveryId(row[0]) for row in rows]
 
 
 def expire_seat(
-    connection: Connection, seat: tuple[str, str, str], reason: str, now_ms: int
+    connection: Connection, stream: Stream, seat: tuple[str, str, str], reason: str, now_ms: int
 ) -> int:
     """Expire the QUEUED rows of a seat that never comes back; return how many."""
     ids = [row[0] for row in _seat_rows(connection, *seat)]
     if ids:
-        _expire(connection, ids, now_ms, reason)
+        _expire(connection, stream, ids, (now_ms, reason))
     return len(ids)
 
 
-def _expire(connection: Connection, ids: Sequence[int], now_ms: int, reason: str) -> None:
-    with transaction(connection):
-        connection.executemany(SQL["expire"], [(ident, now_ms, reason) for ident in ids])
+def _expire(
+    connection: Connection, stream: Stream, ids: Sequence[int], why: tuple[int, str]
+) -> None:
+    with stream.transaction(connection) as marks:
+        places = marks.change(OUTBOX, ids)
+        values = [(ident, *why, seq) for ident, seq in zip(ids, places, strict=True)]
+        connection.executemany(SQL["expire"], values)
 
 
 # -- people --------------------------------------------------------------------------------------
@@ -144,12 +153,19 @@ def get(
     row = connection.execute(SQL["delivery"], (ident,)).fetchone()
     if row is None:
         return None
-    conversation = conversations.from_row(row[14:])
+    conversation = conversations.from_row(row[15:])
     question = None
     if is_answering:
         asked = question_id(DeliveryId(ident))
         question = None if asked is None else inbox.get(connection, media, asked)
-    return Queued(from_row(row, media), conversation, conversation.context, question)
+    found = from_row(row, media)
+    return Queued(found, conversation, found.context or conversation.context, question)
+
+
+def get_row(connection: Connection, media: Media, ident: int) -> OutboxRow | None:
+    """Return one row alone."""
+    row = connection.execute(SQL["answers"], (ident, ident)).fetchone()
+    return None if row is None else from_row(row, media)
 
 
 def answers(connection: Connection, media: Media, ident: int) -> list[OutboxRow]:
@@ -202,6 +218,7 @@ def list_page(
 
 def move(
     connection: Connection,
+    stream: Stream,
     ident: int,
     sources: Sequence[DeliveryState],
     to: DeliveryState,
@@ -209,22 +226,27 @@ def move(
     now_ms: int,
 ) -> bool:
     """Move a row for a person. One whose body is gone cannot be queued again."""
-    with transaction(connection):
-        return _move(connection, ident, sources, to, reason, now_ms)
+    with stream.transaction(connection) as marks:
+        return _move(connection, marks, ident, sources, to, reason, now_ms)
 
 
 def move_group(
-    connection: Connection, group: str, to: DeliveryState, reason: str, now_ms: int
+    connection: Connection, stream: Stream, group: str, to: DeliveryState, reason: str, now_ms: int
 ) -> list[int]:
     """Move every UNCERTAIN row whose reason is `group`; return their ids."""
-    with transaction(connection):
+    with stream.transaction(connection) as marks:
         rows = connection.execute(SQL["uncertain_of_reason"], (group,)).fetchall()
         sources = (DeliveryState.UNCERTAIN,)
-        return [ident for (ident,) in rows if _move(connection, ident, sources, to, reason, now_ms)]
+        return [
+            ident
+            for (ident,) in rows
+            if _move(connection, marks, ident, sources, to, reason, now_ms)
+        ]
 
 
 def _move(
     connection: Connection,
+    marks: Marks,
     ident: int,
     sources: Sequence[DeliveryState],
     to: DeliveryState,
@@ -243,7 +265,8 @@ def _move(
         if expires_ms:
             # Its clock starts at the person's word (reliability 1: a draft's at its approval).
             expires_ms = now_ms + min(max(0, expires_ms - at_ms), MAX_LIFE_MS)
+    (seq,) = marks.change(OUTBOX, [ident])
     connection.execute(
-        SQL["move_delivery"], (ident, int(to), mark_of(to), reason, settled_ms, expires_ms)
+        SQL["move_delivery"], (ident, int(to), mark_of(to), reason, settled_ms, expires_ms, seq)
     )
     return True

@@ -14,40 +14,40 @@ ON CONFLICT (id) DO UPDATE
 SET name = excluded.name, context = excluded.context, state = excluded.state;
 
 -- name: insert_inbox
-INSERT INTO inbox (id, conversation, key, kind, state, at_ms, attempts, reason, mark, media, why, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO inbox (id, conversation, key, kind, state, at_ms, attempts, reason, mark, media, why, body, seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key, conversation) DO NOTHING;
 
 -- name: find_key
 SELECT 1 FROM inbox WHERE key = ? AND conversation = ?;
 
 -- name: insert_outbox
-INSERT INTO outbox (id, conversation, state, at_ms, source, attempt, due_ms, expires_ms, settled_ms, reason, peer_id, dedupe, mark, media, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO outbox (id, conversation, state, at_ms, source, attempt, due_ms, expires_ms, settled_ms, reason, peer_id, dedupe, mark, media, body, seq, context)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: settle_range
-UPDATE outbox SET state = 3, settled_ms = ?3 WHERE id BETWEEN ?1 AND ?2 AND state = 2;
+UPDATE outbox SET state = 3, settled_ms = ?3, seq = ?4 + id WHERE id BETWEEN ?1 AND ?2 AND state = 2;
 
 -- name: settle_proven
 UPDATE outbox
-SET state = ?2, settled_ms = ?3, reason = ?5,
+SET state = ?2, settled_ms = ?3, reason = ?5, seq = ?6,
     peer_id = CASE WHEN ?4 = '' THEN peer_id ELSE ?4 END
 WHERE id = ?1 AND (state = 2 OR (state = 3 AND ?2 = 4));
 
 -- name: settle_other
 UPDATE outbox
-SET state = ?2, mark = ?2, settled_ms = ?3, reason = ?5, due_ms = ?6,
+SET state = ?2, mark = ?2, settled_ms = ?3, reason = ?5, seq = ?6, due_ms = ?7,
     peer_id = CASE WHEN ?4 = '' THEN peer_id ELSE ?4 END
 WHERE id = ?1 AND state = 2;
 
 -- name: claim
 UPDATE outbox
-SET state = 2, mark = NULL, attempt = attempt + 1, due_ms = 0, reason = ''
-WHERE id = ? AND state = 1
+SET state = 2, mark = NULL, attempt = attempt + 1, due_ms = 0, reason = '', seq = ?2
+WHERE id = ?1 AND state = 1
 RETURNING conversation;
 
 -- name: finish_inbox
-UPDATE inbox SET state = 1, mark = CASE kind WHEN 2 THEN 4 END, why = ?2
+UPDATE inbox SET state = 1, mark = CASE kind WHEN 2 THEN 4 END, why = ?2, seq = ?3
 WHERE id = ?1 AND state = 0;
 
 -- name: keep
@@ -121,22 +121,22 @@ SELECT id FROM outbox INDEXED BY outbox_mark
 WHERE mark = 1 AND expires_ms BETWEEN 1 AND ? ORDER BY id LIMIT ?;
 
 -- name: expire
-UPDATE outbox SET state = 7, mark = 7, settled_ms = ?2, reason = ?3 WHERE id = ?1 AND state = 1;
+UPDATE outbox SET state = 7, mark = 7, settled_ms = ?2, reason = ?3, seq = ?4 WHERE id = ?1 AND state = 1;
 
 -- name: bury
-UPDATE outbox SET state = 8, mark = 8, settled_ms = ?2, reason = ?3 WHERE id = ?1 AND state = 1;
+UPDATE outbox SET state = 8, mark = 8, settled_ms = ?2, reason = ?3, seq = ?4 WHERE id = ?1 AND state = 1;
 
 -- Outbox: people --------------------------------------------------------------------------------
 
 -- name: delivery
 SELECT o.id, o.conversation, o.state, o.at_ms, o.source, o.attempt, o.due_ms, o.expires_ms,
-       o.settled_ms, o.reason, o.peer_id, o.dedupe, o.media, o.body,
+       o.settled_ms, o.reason, o.peer_id, o.dedupe, o.media, o.body, o.context,
        c.id, c.line, c.account, c.kind, c.peer, c.name, c.context, c.state
 FROM outbox o CROSS JOIN conversation c ON c.id = o.conversation WHERE o.id = ?;
 
 -- name: answers
 SELECT id, conversation, state, at_ms, source, attempt, due_ms, expires_ms,
-       settled_ms, reason, peer_id, dedupe, media, body
+       settled_ms, reason, peer_id, dedupe, media, body, context
 FROM outbox WHERE id BETWEEN ? AND ? ORDER BY id;
 
 -- name: delivery_by_dedupe
@@ -160,7 +160,7 @@ SELECT state, at_ms, expires_ms, body IS NOT NULL OR media IS NOT NULL FROM outb
 
 -- name: move_delivery
 UPDATE outbox
-SET state = ?2, mark = ?3, reason = ?4, settled_ms = ?5, expires_ms = ?6, due_ms = 0
+SET state = ?2, mark = ?3, reason = ?4, settled_ms = ?5, expires_ms = ?6, due_ms = 0, seq = ?7
 WHERE id = ?1;
 
 -- name: uncertain_of_reason
@@ -193,7 +193,7 @@ ORDER BY i.id;
 SELECT state, kind, conversation, body IS NOT NULL OR media IS NOT NULL FROM inbox WHERE id = ?;
 
 -- name: move_message
-UPDATE inbox SET state = ?2, mark = ?3 WHERE id = ?1;
+UPDATE inbox SET state = ?2, mark = ?3, seq = ?4 WHERE id = ?1;
 
 -- Start and numbers -----------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ SELECT o.id, c.line FROM outbox o CROSS JOIN conversation c ON c.id = o.conversa
 WHERE o.state = 2;
 
 -- name: mark_restarted
-UPDATE outbox SET state = ?2, mark = ?2, settled_ms = ?3, reason = ?4 WHERE id = ?1;
+UPDATE outbox SET state = ?2, mark = ?2, settled_ms = ?3, reason = ?4, seq = ?5 WHERE id = ?1;
 
 -- name: clamp_queue
 UPDATE outbox SET due_ms = ?1 WHERE mark = 1 AND due_ms > ?1;
@@ -225,6 +225,146 @@ SELECT count(*) FROM (SELECT 1 FROM outbox INDEXED BY outbox_mark WHERE mark = ?
 
 -- name: count_inbox
 SELECT count(*) FROM (SELECT 1 FROM inbox INDEXED BY inbox_mark WHERE mark = ? LIMIT ?);
+
+-- History ---------------------------------------------------------------------------------------
+
+-- name: history_end
+SELECT value FROM meta WHERE name = 'history';
+
+-- name: put_history_end
+INSERT INTO meta (name, value) VALUES ('history', ?)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: count_tail
+SELECT (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE id > ?1 LIMIT ?2))
+     + (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE id > ?1 LIMIT ?2));
+
+-- name: nth_inbox
+SELECT count(*), max(id) FROM (SELECT id FROM inbox WHERE id > ? ORDER BY id LIMIT ?);
+
+-- name: nth_outbox
+SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > ? ORDER BY id LIMIT ?);
+
+-- In the order of the index, so that a batch touches each page of it once. Notices too, though
+-- nobody said them: what is erased is found by this index.
+-- name: fill_history
+INSERT OR IGNORE INTO history (conversation, id)
+SELECT conversation, id FROM (
+  SELECT conversation, id FROM inbox WHERE id > ?1 AND id <= ?2
+  UNION ALL SELECT conversation, id FROM outbox WHERE id > ?1 AND id <= ?2)
+ORDER BY conversation, id;
+
+-- name: fill_active
+INSERT INTO active (conversation, line, id)
+SELECT n.conversation, c.line, n.id FROM (
+  SELECT conversation, max(id) AS id FROM (
+    SELECT conversation, id FROM inbox WHERE id > ?1 AND id <= ?2 AND kind <> 1
+    UNION ALL SELECT conversation, id FROM outbox WHERE id > ?1 AND id <= ?2)
+  GROUP BY conversation) AS n CROSS JOIN conversation c ON c.id = n.conversation
+WHERE true
+ON CONFLICT (conversation) DO UPDATE SET id = max(id, excluded.id);
+
+-- A row whose id is older than what is indexed already: the answer to a turn that waited.
+-- name: put_history
+INSERT OR IGNORE INTO history (conversation, id) VALUES (?1, ?2);
+
+-- name: put_active
+INSERT INTO active (conversation, line, id) SELECT id, line, ?2 FROM conversation WHERE id = ?1
+ON CONFLICT (conversation) DO UPDATE SET id = max(id, excluded.id);
+
+-- name: history
+SELECT id FROM history WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT ?;
+
+-- The unindexed tail. `+` keeps the plan on the ids.
+-- name: tail_of
+SELECT id FROM (
+  SELECT id FROM inbox WHERE id > ?1 AND id < ?3 AND +conversation = ?2 AND kind <> 1
+  UNION ALL SELECT id FROM outbox WHERE id > ?1 AND id < ?3 AND +conversation = ?2)
+ORDER BY id DESC;
+
+-- name: tail_active
+SELECT n.conversation, n.id FROM (
+  SELECT conversation, max(id) AS id FROM (
+    SELECT conversation, id FROM inbox WHERE id > ?1 AND kind <> 1
+    UNION ALL SELECT conversation, id FROM outbox WHERE id > ?1)
+  GROUP BY conversation) AS n CROSS JOIN conversation c ON c.id = n.conversation
+WHERE ?2 = '' OR c.line = ?2;
+
+-- name: active_of_line
+SELECT conversation, id FROM active INDEXED BY active_line
+WHERE line = ? AND id < ? ORDER BY id DESC LIMIT ?;
+
+-- name: active
+SELECT conversation, id FROM active INDEXED BY active_id WHERE id < ? ORDER BY id DESC LIMIT ?;
+
+-- name: forget_history_of_inbox
+DELETE FROM history
+WHERE id = ?1 AND conversation = (SELECT conversation FROM inbox WHERE id = ?1);
+
+-- name: forget_history_of_outbox
+DELETE FROM history
+WHERE id = ?1 AND conversation = (SELECT conversation FROM outbox WHERE id = ?1);
+
+-- Stream ----------------------------------------------------------------------------------------
+-- Sides: 0 inbox and 1 outbox rows as inserted (seq NULL), 2 inbox and 3 outbox rows changed.
+
+-- name: insert_stream
+INSERT INTO stream (seq, side, first, last) VALUES (?, ?, ?, ?);
+
+-- name: stream_end
+SELECT seq + last - first FROM stream ORDER BY seq DESC LIMIT 1;
+
+-- name: stream_start
+SELECT seq FROM stream ORDER BY seq LIMIT 1;
+
+-- name: tops
+SELECT max(coalesce((SELECT max(id) FROM inbox), 0),
+           coalesce((SELECT max(last) FROM stream WHERE side = 0), 0)),
+       max(coalesce((SELECT max(id) FROM outbox), 0),
+           coalesce((SELECT max(last) FROM stream WHERE side = 1), 0));
+
+-- name: stream_from
+SELECT seq, side, first, last FROM stream
+WHERE seq >= coalesce((SELECT max(seq) FROM stream WHERE seq <= ?1), 0) ORDER BY seq LIMIT ?2;
+
+-- name: stream_inbox_inserted
+SELECT id FROM inbox WHERE id BETWEEN ?1 AND ?2 AND seq IS NULL ORDER BY id LIMIT ?3;
+
+-- name: stream_outbox_inserted
+SELECT id FROM outbox WHERE id BETWEEN ?1 AND ?2 AND seq IS NULL ORDER BY id LIMIT ?3;
+
+-- name: stream_inbox_changed
+SELECT id FROM inbox WHERE id BETWEEN ?1 AND ?2 AND seq = ?4 + id ORDER BY id LIMIT ?3;
+
+-- name: stream_outbox_changed
+SELECT id FROM outbox WHERE id BETWEEN ?1 AND ?2 AND seq = ?4 + id ORDER BY id LIMIT ?3;
+
+-- The last insertion that is older than an id, among those before the first younger one.
+-- name: stream_old
+SELECT max(seq) FROM stream
+WHERE side < 2 AND first < ?1
+  AND seq < coalesce((SELECT seq FROM stream WHERE side < 2 AND first >= ?1 ORDER BY seq LIMIT 1),
+                     (SELECT max(seq) + 1 FROM stream));
+
+-- name: delete_stream
+DELETE FROM stream WHERE seq IN (
+  SELECT seq FROM stream WHERE seq <= ?1 AND seq < (SELECT max(seq) FROM stream)
+  ORDER BY seq LIMIT ?2);
+
+-- Erasing ---------------------------------------------------------------------------------------
+
+-- name: erase_turn
+DELETE FROM turn WHERE conversation = ?;
+
+-- name: erase_history
+DELETE FROM history WHERE conversation = ? AND id = ?;
+
+-- name: erase_active
+DELETE FROM active WHERE conversation = ?;
+
+-- The row itself stays: its id is in use, and the peer may write again.
+-- name: erase_conversation
+UPDATE conversation SET name = '', context = x'', state = NULL WHERE id = ?;
 
 -- Retention -------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from trunkline.model.delivery import DeliveryState
 from trunkline.store.contract import InboxState, Retention
 from trunkline.store.media import Media
 
+from . import stream
 from .connection import Connection, transaction
 from .statements import SQL
 
@@ -29,6 +30,10 @@ _OVER_INBOX: Final = (InboxState.DEAD, InboxState.DISCARDED)
 _OVER_OUTBOX: Final = (
     DeliveryState.REFUSED, DeliveryState.EXPIRED, DeliveryState.DEAD, DeliveryState.DISCARDED,
 )  # fmt: skip
+
+_FORGET_HISTORY: Final = {
+    "delete_inbox": "forget_history_of_inbox", "delete_outbox": "forget_history_of_outbox",
+}  # fmt: skip
 
 _Place: TypeAlias = tuple[str, str, float, frozenset[str] | None]
 
@@ -87,6 +92,7 @@ class Forgetting:
     def _work(self, now_ms: int, policy: Retention) -> Iterator[int]:
         """Yield, for each batch looked at, how much of it was changed."""
         yield from self._large_bodies(_bound(now_ms, policy.media_days), policy.batch)
+        yield stream.forget(self._connection, _bound(now_ms, policy.changes_days), policy.batch)
         yield from self._dead_letters(now_ms, policy)
         for walk in _walks(policy):
             yield from self._walk(walk, _bound(now_ms, walk.days), policy.batch)
@@ -125,8 +131,11 @@ class Forgetting:
 
     def _apply(self, name: str, ids: Sequence[int]) -> int:
         if ids:
+            values = [(ident,) for ident in ids]
             with transaction(self._connection):
-                self._connection.executemany(SQL[name], [(ident,) for ident in ids])
+                if name in _FORGET_HISTORY:
+                    self._connection.executemany(SQL[_FORGET_HISTORY[name]], values)
+                self._connection.executemany(SQL[name], values)
         return len(ids)
 
     def _is_named(self, digest: bytes) -> bool:

@@ -10,9 +10,10 @@ from trunkline.errors import StoreTooNew, StoreUnavailable
 from trunkline.model.delivery import DeliveryState
 from trunkline.store.migrations import HEAD, REVISIONS
 
-from .connection import Connection, transaction
+from .connection import Connection
 from .outbox import MAX_LIFE_MS
 from .statements import SQL
+from .stream import OUTBOX, Stream
 
 FENCE_REASON: Final = "restart"
 
@@ -61,7 +62,9 @@ def migrate(
     upgrade(connect, scripts)
 
 
-def restart(connection: Connection, now_ms: int, requeue_lines: Collection[str]) -> int:
+def restart(
+    connection: Connection, stream: Stream, now_ms: int, requeue_lines: Collection[str]
+) -> int:
     """Settle what the last stop left open; return the highest row id.
 
     What was SENDING is UNCERTAIN now, in one group `restart <n>`: nobody can know whether the peer
@@ -70,7 +73,7 @@ def restart(connection: Connection, now_ms: int, requeue_lines: Collection[str])
     Args:
         requeue_lines: lines with such peers (trait `peer_dedupes`).
     """
-    with transaction(connection):
+    with stream.transaction(connection) as marks:
         fence: int = connection.execute(SQL["next_fence"]).fetchone()[0]
         reason = f"{FENCE_REASON} {fence}"
         values: list[tuple[int, int, int, str]] = []
@@ -79,7 +82,11 @@ def restart(connection: Connection, now_ms: int, requeue_lines: Collection[str])
                 values.append((ident, int(DeliveryState.QUEUED), 0, reason))
             else:
                 values.append((ident, int(DeliveryState.UNCERTAIN), now_ms, reason))
-        connection.executemany(SQL["mark_restarted"], values)
+        places = marks.change(OUTBOX, [value[0] for value in values])
+        connection.executemany(
+            SQL["mark_restarted"],
+            [(*value, seq) for value, seq in zip(values, places, strict=True)],
+        )
         connection.execute(SQL["clamp_turns"], (now_ms,))
         connection.execute(SQL["clamp_queue"], (now_ms + MAX_LIFE_MS,))
     last: int = connection.execute(SQL["last_id"]).fetchone()[0]

@@ -20,6 +20,7 @@ from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
 from trunkline.store.contract import (
     Beat,
+    Changes,
     Committed,
     EventKind,
     InboxRow,
@@ -35,11 +36,13 @@ from trunkline.store.lock import FolderLock, lock_folder, prepare_folder
 from trunkline.store.media import Media
 
 from . import beat as beats
-from . import conversations, inbox, outbox, starting, turns
+from . import conversations, history, inbox, outbox, starting, stream, turns
 from .connection import Connection, connect, connect_reader, create_file, file_id
 from .flight import Flight
+from .history import Indexer
 from .retention import Forgetting
 from .statements import SQL
+from .stream import Stream
 from .worker import Worker
 
 T = TypeVar("T")
@@ -73,6 +76,8 @@ class SqliteStore:
         self._scripts = scripts
         self._media = Media(folder / "media")
         self._flight = Flight()
+        self._stream = Stream()
+        self._indexer = Indexer()
         self._lock: FolderLock | None = None
         self._writer: Worker | None = None
         self._reader: Worker | None = None
@@ -115,8 +120,10 @@ class SqliteStore:
         self._writing = connection = connect_writer()
         starting.check(connection)
         starting.migrate(connection, connect_writer, self._scripts)
-        last = starting.restart(connection, now_ms, requeue_lines)
+        self._stream = Stream.load(connection)
+        last = starting.restart(connection, self._stream, now_ms, requeue_lines)
         self._flight = Flight()
+        self._indexer = Indexer.load(connection)
         self._forgetting = Forgetting(connection, self._media)
         self._reading = connect_reader(self._path)
         return last
@@ -174,7 +181,8 @@ class SqliteStore:
         """
         if file_id(self._path) != self._file_id:
             raise StoreUnavailable(f"{self._path} was deleted or replaced; restart trunkline")
-        return beats.commit(db, self._media, self._flight, beat)
+        followers = (self._flight, self._stream, self._indexer)
+        return beats.commit(db, self._media, followers, beat)
 
     async def find_conversations(
         self, keys: Sequence[tuple[str, str, str, str]]
@@ -189,9 +197,10 @@ class SqliteStore:
     async def queued(self, line: str, account: str, peer: str, limit: int, now_ms: int) -> Queue:
         """Return the queue of a seat."""
         seat = (line, account, peer)
+        followers = (self._flight, self._stream)
         return await self._write(
             lambda db: outbox.queued(
-                db, self._media, self._flight, seat=seat, limit=limit, now_ms=now_ms
+                db, self._media, followers, seat=seat, limit=limit, now_ms=now_ms
             )
         )
 
@@ -201,12 +210,14 @@ class SqliteStore:
 
     async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:
         """QUEUED rows that are too late → EXPIRED."""
-        return await self._write(lambda db: outbox.expire(db, now_ms, limit))
+        return await self._write(lambda db: outbox.expire(db, self._stream, now_ms, limit))
 
     async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:
         """QUEUED rows of a seat that never comes back → EXPIRED."""
         now_ms, seat = self._clock.now_ms(), (line, account, peer)
-        return await self._write(lambda db: outbox.expire_seat(db, seat, reason, now_ms))
+        return await self._write(
+            lambda db: outbox.expire_seat(db, self._stream, seat, reason, now_ms)
+        )
 
     async def due_turns(self, now_ms: int, limit: int) -> list[TurnRow]:
         """Return turns whose time has come, earliest first."""
@@ -262,7 +273,7 @@ class SqliteStore:
         now_ms = self._clock.now_ms()
 
         def move(db: Connection) -> bool:
-            is_moved = outbox.move(db, ident, sources, to, reason, now_ms)
+            is_moved = outbox.move(db, self._stream, ident, sources, to, reason, now_ms)
             if is_moved:
                 self._flight.remove((ident,))
             return is_moved
@@ -272,7 +283,9 @@ class SqliteStore:
     async def move_group(self, reason: str, to: DeliveryState, why: str) -> int:
         """Move every UNCERTAIN row with this reason; return how many."""
         now_ms = self._clock.now_ms()
-        moved = await self._write(lambda db: outbox.move_group(db, reason, to, why, now_ms))
+        moved = await self._write(
+            lambda db: outbox.move_group(db, self._stream, reason, to, why, now_ms)
+        )
         return len(moved)
 
     async def message(self, ident: InboxId) -> tuple[InboxRow, ConversationState] | None:
@@ -300,7 +313,61 @@ class SqliteStore:
     ) -> bool:
         """Move an inbox row for a person; a row without a body cannot be requeued."""
         now_ms = self._clock.now_ms()
-        return await self._write(lambda db: inbox.move(db, ident, sources, to, now_ms))
+        return await self._write(
+            lambda db: inbox.move(db, self._stream, ident, sources, to, now_ms)
+        )
+
+    # -- history, conversations, changes ---------------------------------------------------------
+
+    async def index_history(self, limit: int = history.BATCH, *, at_least: int = 1) -> int:
+        """Index what was said since the last time; return how many rows, 0 when all is done.
+
+        Args:
+            limit: rows of each table in one transaction.
+            at_least: when about fewer rows wait, nothing is done: small batches cost more each.
+        """
+        if self._indexer.tail < at_least:
+            return 0
+        return await self._write(lambda db: self._indexer.step(db, limit))
+
+    async def _shorten_tail(self) -> None:
+        """Index so much that a read finds a short tail."""
+        while self._indexer.tail > history.TAIL and await self.index_history():
+            pass
+
+    async def history(
+        self, conversation: ConversationId, before: int, limit: int
+    ) -> list[InboxRow | OutboxRow]:
+        """Return what was said in a conversation, newest first, row ids below `before`."""
+        await self._shorten_tail()
+        return await self._read(
+            lambda db: history.said(db, self._media, conversation, before, limit)
+        )
+
+    async def conversations(self, *, line: str, cursor: str, limit: int) -> Page:
+        """List (ConversationState, last row or None), last active first."""
+        await self._shorten_tail()
+        return await self._read(
+            lambda db: history.active(db, self._media, line=line, cursor=cursor, limit=limit)
+        )
+
+    async def changes(self, after: int, limit: int) -> Changes:
+        """Return rows that are new or changed since `seq` `after`."""
+        return await self._read(lambda db: _changes(db, self._media, after, limit))
+
+    async def last_change(self) -> int:
+        """Return the `seq` of the newest change, 0 when there is none."""
+        return await self._read(stream.end)
+
+    async def erase(self, conversation: ConversationId) -> int:
+        """Forget what was said in a conversation, and by whom; return how many rows."""
+
+        def erase(db: Connection) -> int:
+            while self._indexer.step(db):
+                pass
+            return history.erase(db, conversation, self._indexer.end)
+
+        return await self._write(erase)
 
     async def counts(self) -> dict[str, int]:
         """Return rows by state, each counted up to 100,000; `outbox.sending` from memory."""
@@ -335,3 +402,18 @@ def _count(connection: Connection) -> dict[str, int]:
         if state is not InboxState.DONE:
             found[f"inbox.{state.name.lower()}"] = count("count_inbox", state)
     return found
+
+
+def _changes(connection: Connection, media: Media, after: int, limit: int) -> Changes:
+    with history.snapshot(connection):
+        places, seq, is_gap = stream.read(connection, after, limit)
+        rows: list[tuple[int, InboxRow | OutboxRow, ConversationState]] = []
+        for place, side, ident in places:
+            if side == stream.INBOX:
+                row = inbox.get(connection, media, ident)
+            else:
+                row = outbox.get_row(connection, media, ident)
+            state = None if row is None else conversations.get(connection, row.conversation)
+            if row is not None and state is not None:
+                rows.append((place, row, state))
+        return Changes(rows, seq, is_gap)

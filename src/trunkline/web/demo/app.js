@@ -1,10 +1,12 @@
 "use strict";
-// The contact dialect as a plain visitor speaks it (contact 3–5). What comes from the other side
-// is only ever shown as text nodes.
+// The contact dialect as a visitor with a session speaks it (contact 3–5, 9.1): a reload shows the
+// history again, and what was not acknowledged is repeated under its id, which counts once. What
+// comes from the other side is only ever shown as text nodes.
 
 const RECONNECT_S = 5; // contact 7
 const PING_S = 25; // contact 7
 const MAX_SHOWN = 500;
+const TOKEN_KEY = "trunkline-session"; // the visitor's secret (contact 9.1)
 const TEXTS = {
   zh: {
     title: "和主人聊聊", input: "消息", send: "发送", keys: "Enter 发送，Shift + Enter 换行",
@@ -14,7 +16,7 @@ const TEXTS = {
     waiting: "等待连接", sending: "发送中", received: "已送达", unclear: "不确定是否送达", again: "重发",
     refused: "未送达", requested: "已转告主人", later: "请 {n} 秒后再试",
     assistant: "自动回复", operator: "主人", system: "通知",
-    first: "先写下想说的话，再请主人联系你。",
+    first: "先写下想说的话，再请主人联系你。", joined: "{n} 接手了对话", left: "自动回复继续",
   },
   en: {
     title: "Talk to the owner", input: "Message", send: "Send", keys: "Enter sends, Shift + Enter starts a line",
@@ -24,7 +26,7 @@ const TEXTS = {
     waiting: "Waiting for the connection", sending: "Sending", received: "Delivered", unclear: "May not have arrived", again: "Send again",
     refused: "Not delivered", requested: "The owner has been told", later: "try again in {n} s",
     assistant: "Automatic answer", operator: "Owner", system: "Notice",
-    first: "Write what it is about first, then ask the owner to reply.",
+    first: "Write what it is about first, then ask the owner to reply.", joined: "{n} has joined", left: "Automatic answers go on",
   },
 };
 
@@ -32,10 +34,21 @@ const byId = (id) => document.getElementById(id);
 const log = byId("log"), input = byId("input"), stateLine = byId("state");
 let language = (navigator.language || "zh").toLowerCase().startsWith("zh") ? "zh" : "en";
 let socket = null, pingTimer = 0, countdown = 0, state = "connecting", secondsLeft = 0;
-let nextNumber = 0, address = "";
+let nextNumber = 0, address = "", token = "";
 const pending = []; // own messages without an acknowledgement, oldest first
+const shown = new Set(); // ids of messages that stand in the log
 
-const say = (key, n) => TEXTS[language][key].replace("{n}", String(n));
+const say = (key, n) => TEXTS[language][key].replace("{n}", () => String(n));
+
+// A browser may keep nothing for a page: then a reload begins a new session.
+function recall() {
+  try { token = localStorage.getItem(TOKEN_KEY) || ""; } catch { token = ""; }
+}
+
+function remember(secret) {
+  token = secret;
+  try { localStorage.setItem(TOKEN_KEY, secret); } catch { /* until the page is closed */ }
+}
 
 function translate() {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
@@ -74,8 +87,9 @@ function add(node) {
   if (near || node.classList.contains("mine")) log.scrollTop = log.scrollHeight;
 }
 
-function clock() {
-  return new Date().toLocaleTimeString(language === "zh" ? "zh-CN" : "en-GB", { hour: "2-digit", minute: "2-digit" });
+function clock(stamp) {
+  const when = stamp ? new Date(stamp) : new Date();
+  return (Number.isNaN(when.getTime()) ? new Date() : when).toLocaleTimeString(language === "zh" ? "zh-CN" : "en-GB", { hour: "2-digit", minute: "2-digit" });
 }
 
 function showMark(meta, mark) {
@@ -89,10 +103,10 @@ function showSender(meta) {
   meta.textContent = `${say(meta.dataset.sender)} ${meta.dataset.at}`;
 }
 
-function showMessage(side, text, show) {
+function showMessage(side, text, show, stamp) {
   const box = element("div", `message ${side}`);
   const meta = element("span", "meta", " ");
-  meta.dataset.at = clock();
+  meta.dataset.at = clock(stamp);
   show(meta); // before it is added: its height counts for the scrolling
   box.append(element("div", "bubble", text), meta);
   add(box);
@@ -124,32 +138,83 @@ function transmit(own) {
   showMark(own.meta, "sending");
 }
 
+// Returns whether it was one of ours that waited.
 function settle(type, ident, mark) {
   const found = pending.findIndex((own) => own.type === type && own.isSent && (!ident || own.ident === ident));
-  if (found < 0) return;
+  if (found < 0) return false;
   const [own] = pending.splice(found, 1);
   showMark(own.meta, mark);
+  return true;
 }
 
 // -- what we hear --------------------------------------------------------------------------
 
+// Notes that a message stands in the log; false when it stood there before.
+function isNew(ident) {
+  if (!ident) return true;
+  if (shown.has(ident)) return false;
+  shown.add(ident);
+  return true;
+}
+
+function greet(frame) {
+  if (frame.session_token) remember(String(frame.session_token));
+  if (frame.resumed !== true) {
+    // Another session than the one they were sent to: nobody can know whether these arrived.
+    for (let index = pending.length - 1; index >= 0; index -= 1) {
+      if (pending[index].isSent) offerAgain(pending.splice(index, 1)[0]);
+    }
+  }
+  showState("connected");
+  // The last 50 messages follow as `history`; those that stand in the log are passed over.
+  for (const own of pending.slice()) {
+    if (own.type === "chat_message" || !own.isSent) transmit(own);
+    else offerAgain(pending.splice(pending.indexOf(own), 1)[0]); // requests have no id
+  }
+}
+
+function hearMessage(frame) {
+  if (!isNew(frame.message_id)) return;
+  const text = String(frame.message ?? "");
+  if (frame.sender !== "user") {
+    showMessage("theirs", text, (made) => {
+      made.dataset.sender = ["operator", "system"].includes(frame.sender) ? frame.sender : "assistant";
+      showSender(made);
+    }, frame.timestamp);
+    return;
+  }
+  // Our own words: from before the reload, or from another tab.
+  const isRequest = frame.kind === "contact_request";
+  if (frame.client_message_id && settle("chat_message", frame.client_message_id, "received")) return;
+  const mark = isRequest ? "requested" : "received";
+  const { box } = showMessage("mine", text, (made) => showMark(made, mark), frame.timestamp);
+  if (isRequest) box.classList.add("request");
+}
+
 function hear(frame) {
   switch (frame.type) {
     case "connection_established":
-      showState("connected");
-      for (const own of pending.filter((one) => !one.isSent)) transmit(own);
+      greet(frame);
+      break;
+    case "history":
+      for (const item of Array.isArray(frame.messages) ? frame.messages : []) hearMessage(item);
       break;
     case "chat_message_received":
       settle("chat_message", frame.client_message_id, "received");
+      isNew(frame.message_id);
       break;
     case "contact_request_received":
       settle("contact_request", "", "requested");
+      isNew(frame.request_id);
       break;
     case "chat_message":
-      showMessage("theirs", String(frame.message ?? ""), (made) => {
-        made.dataset.sender = ["operator", "system"].includes(frame.sender) ? frame.sender : "assistant";
-        showSender(made);
-      });
+      hearMessage(frame);
+      break;
+    case "operator_joined":
+      note(say("joined", String(frame.name || say("operator"))), false);
+      break;
+    case "operator_left":
+      note(say("left"), false);
       break;
     case "error":
       settle("chat_message", frame.client_message_id, "refused");
@@ -164,7 +229,9 @@ function hear(frame) {
 function connect() {
   clearInterval(countdown);
   showState("connecting");
-  socket = new WebSocket(address);
+  const query = new URLSearchParams({ v: "2" });
+  if (token) query.set("session", token);
+  socket = new WebSocket(`${address}?${query}`);
   const mine = socket;
   mine.onmessage = (event) => {
     let frame = null;
@@ -180,10 +247,7 @@ function connect() {
 
 function lost() {
   clearInterval(pingTimer);
-  // A plain visitor has no session to resume: nobody can know whether these arrived.
-  for (let index = pending.length - 1; index >= 0; index -= 1) {
-    if (pending[index].isSent) offerAgain(pending.splice(index, 1)[0]);
-  }
+  for (const own of pending) showMark(own.meta, "waiting");
   secondsLeft = RECONNECT_S;
   showState("reconnecting");
   clearInterval(countdown);
@@ -236,6 +300,7 @@ byId("language").addEventListener("click", () => { language = language === "zh" 
 
 async function start() {
   translate();
+  recall();
   let path = "";
   try {
     const answer = await fetch(document.body.dataset.settings, { cache: "no-store" });

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trunkline.ids import DeliveryId, format_id
 from trunkline.model.delivery import DeliveryState
 from trunkline.store.contract import Queued
+from trunkline.web.paging import read_page
 from trunkline.web.problem import Problem, Said
 from trunkline.web.schemas import (
     STATES,
@@ -52,12 +53,13 @@ async def list_deliveries(
     services: Using, wanted: Annotated[DeliveriesQuery, Query()]
 ) -> DeliveriesOut:
     """List deliveries, newest first."""
-    page = await services.store.deliveries(
+    asked = services.store.deliveries(
         states=[STATES[name] for name in wanted.state],
         line=wanted.line,
         cursor=wanted.cursor,
         limit=wanted.limit,
     )
+    page = await read_page(asked)
     lines = {status.name: status for status in services.fleet.statuses()}
     shown = [to_queued(queued, lines.get(queued.conversation.line)) for queued in page.rows]
     return DeliveriesOut(deliveries=shown, cursor=page.cursor)

@@ -15,6 +15,7 @@ from trunkline.model.conversation import ConversationState
 from trunkline.model.message import parse_message
 from trunkline.pipeline.trace import decode_trace, explain
 from trunkline.store.contract import EventKind, InboxRow, InboxState
+from trunkline.web.paging import read_page
 from trunkline.web.problem import Problem, Said, choose_language
 from trunkline.web.schemas import (
     INBOX_STATES,
@@ -59,7 +60,7 @@ class MessagesQuery(BaseModel):
 
 async def list_messages(services: Using, wanted: Annotated[MessagesQuery, Query()]) -> MessagesOut:
     """List messages: newest first, or oldest first when `after` is given."""
-    page = await services.store.messages(
+    asked = services.store.messages(
         line=wanted.line,
         states=[INBOX_STATES[name] for name in wanted.state],
         kinds=[KINDS[name] for name in wanted.kind],
@@ -67,6 +68,7 @@ async def list_messages(services: Using, wanted: Annotated[MessagesQuery, Query(
         cursor=wanted.cursor,
         limit=wanted.limit,
     )
+    page = await read_page(asked)
     shown = [to_message(row, conversation) for row, conversation in page.rows]
     return MessagesOut(messages=shown, cursor=page.cursor)
 

@@ -24,4 +24,6 @@ class Route(NamedTuple):
 
 GET = ("GET",)
 POST = ("POST",)
+PUT = ("PUT",)
+DELETE = ("DELETE",)
 PROBE = ("GET", "HEAD")

@@ -161,7 +161,7 @@ def test_a_quote_names_what_is_answered() -> None:
     "what",
     [
         Act("poke"),
-        Tell(Fleeting(Chat("", "visitor", "x"), "typing")),
+        Tell(Chat("", "visitor", "x"), Fleeting(Chat("", "visitor", "x"), "typing")),
         Part("a"),
         Say(text("  ")),
         Say((Quote("m"),)),
@@ -454,11 +454,13 @@ def test_a_rejection_is_noticed_without_the_body() -> None:
     }
 
 
-def test_hello_of_an_opting_in_client_is_an_unknown_type() -> None:
+@pytest.mark.parametrize("kind", ["hello", "resume", "history_request", "typing", "read"])
+def test_a_frame_of_an_opted_in_client_is_an_unknown_type_for_a_plain_one(kind: str) -> None:
     pump = served()
-    (frame,) = ask(pump, {"type": "hello", "v": 2, "features": ["session"]})
+    ask(pump, {"type": "ping"})  # so that it is not the first frame
+    (frame,) = ask(pump, {"type": kind, "session_token": "0" * 32, "message_id": "x"})
     assert (frame["type"], frame["code"]) == ("error", "unknown_type")
-    assert "hello" in frame["message"]
+    assert kind in frame["message"]
     assert pump.bot.hangup is None
 
 

@@ -4,6 +4,17 @@ import json
 
 import pytest
 
+from trunkline.dialects.contact.extension import (
+    EXTENSION_TYPES,
+    Hello,
+    HelloAck,
+    HistoryOut,
+    HistoryRequest,
+    ItemOut,
+    Read,
+    Resume,
+    Typing,
+)
 from trunkline.dialects.contact.frames import (
     ChatMessage,
     ChatOut,
@@ -12,6 +23,7 @@ from trunkline.dialects.contact.frames import (
     Problem,
     Rejected,
     decode_client,
+    decode_extension,
     decode_server,
     describe,
     encode,
@@ -152,3 +164,50 @@ def test_describe_is_one_short_line() -> None:
     assert describe("好".encode() * 100) == "好" * 74 + "…"
     assert describe(b"a\nb\x1b[0m\xff") == "a\\u000ab\\u001b[0m\ufffd"
     assert len(describe(b"\x00" * 1000)) == 75
+
+
+def test_describe_masks_tokens() -> None:
+    for frame in (
+        {"type": "hello_ack", "session_token": "s3cr3t"},
+        {"type": "auth", "token": 's3"cr3t'},
+        {"type": "resume", "session_token": "s3cr3t\n", "last_message_id": "m"},
+    ):
+        line = describe(json.dumps(frame).encode())
+        assert "cr3t" not in line
+        assert "***" in line
+    assert "cr3t" not in describe(b'{"token" : "s3cr3t')
+    assert "cr3t" not in describe(b'{"session_token":"s3cr3t' + b"x" * 4000)
+
+
+@pytest.mark.parametrize(
+    ("frame", "decoded"),
+    [
+        ({"type": "hello"}, Hello()),
+        ({"type": "hello", "v": 2, "features": ["a"], "x": 1}, Hello(2, ("a",))),
+        ({"type": "resume", "session_token": "t"}, Resume("t")),
+        ({"type": "history_request", "before": None}, HistoryRequest()),
+        ({"type": "typing", "active": False}, Typing(False)),
+        ({"type": "read", "message_id": "m"}, Read("m")),
+        ({"type": "read", "message_id": ""}, Rejected("invalid_field", "message_id")),
+        ({"type": "read", "message_id": "x" * 129}, Rejected("invalid_field", "message_id")),
+        ({"type": "read"}, Rejected("missing_field", "message_id")),
+        ({"type": "typing", "active": 1}, Rejected("invalid_field", "active")),
+        ({"type": "hello", "features": ["a"] * 33}, Rejected("invalid_field", "features")),
+    ],
+)
+def test_extension_frames(frame: object, decoded: object) -> None:
+    assert decode_extension(json.dumps(frame).encode()) == decoded
+
+
+def test_extension_frames_are_known_by_their_type() -> None:
+    kinds = {json.loads(encode(frame))["type"] for frame in (
+        Hello(), Resume("t"), HistoryRequest(), Typing(active=True), Read("m"),
+    )}  # fmt: skip
+    assert kinds == EXTENSION_TYPES
+
+
+def test_a_site_that_grants_a_session_is_understood() -> None:
+    ack = HelloAck("t", ("session",), {"x": 1}, "c", "s", "tok", False, 25.0)
+    assert decode_server(encode(ack)) == ack
+    history = HistoryOut((ItemOut("m", "user", "hi", "t", 7),), True, "t")
+    assert decode_server(encode(history)) == history

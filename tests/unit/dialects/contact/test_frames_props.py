@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from trunkline.dialects.contact.frames import (
     ChatAck,
     ChatMessage,
     ChatOut,
+    Code,
     ContactRequest,
     Established,
     Ping,
@@ -21,10 +22,12 @@ from trunkline.dialects.contact.frames import (
     Rejected,
     RequestAck,
     decode_client,
+    decode_extension,
     decode_server,
     describe,
     encode,
 )
+from trunkline.dialects.contact.operator_frames import decode_operator
 from trunkline.errors import WireMalformed
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -110,3 +113,32 @@ def _is_utf8(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+extension_shapes = st.fixed_dictionaries(
+    {"type": st.sampled_from(["hello", "resume", "history_request", "typing", "read", "watch"])},
+    optional={
+        name: st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=140)
+        | st.lists(st.text())
+        for name in ("v", "features", "session_token", "before", "limit", "active", "message_id")
+    },
+)
+
+
+@given(extension_shapes | values)
+def test_frames_of_opted_in_clients_and_operators_are_taken_or_rejected(value: Any) -> None:
+    raw = json.dumps(value).encode()
+    for frame in (decode_extension(raw), decode_operator(raw)):
+        if isinstance(frame, Rejected):
+            assert frame.code in get_args(Code)
+        else:
+            assert json.loads(encode(frame))["type"] == value["type"]
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_no_trouble_for_the_decoders_of_extensions(raw: bytes) -> None:
+    decode_extension(raw)
+    decode_operator(raw)

@@ -30,7 +30,7 @@ def test_defaults_are_those_of_the_specification() -> None:
     [
         {"token": "secret"},
         {"language": "fr"},
-        {"operator_token": "x"},
+        {"operator_token": ""},
         {"chat_burst": -1},
         {"greeting": "x" * 1001},
         {"requests_address_window_s": 0},
@@ -44,3 +44,10 @@ def test_what_is_refused(keys: dict[str, Any]) -> None:
 
 def test_a_visitor_of_ours_may_carry_a_token_of_a_proxy() -> None:
     assert options(role="visitor", link="dial", token="x").tokens == ("x",)
+
+
+def test_operators_have_a_path_once_there_is_a_token() -> None:
+    assert options().operator_path == ""
+    assert options(operator_token="secret").operator_path == "/contact/operator"
+    assert options(operator_token="secret", path="/chat/").operator_path == "/chat/operator"
+    assert "secret" not in repr(options(operator_token="secret"))

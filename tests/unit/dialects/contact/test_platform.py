@@ -8,7 +8,7 @@ import pytest
 from contact_parts import URL, visitor
 from pump import Pump
 from trunkline.clock import FakeClock
-from trunkline.dialects.contact.platform import MAX_PENDING
+from trunkline.dialects.contact.platform import MAX_PENDING, MAX_PIECES
 from trunkline.dialects.contact.translate import SITE
 from trunkline.dialects.contract import (
     Again,
@@ -237,3 +237,149 @@ def test_misuse() -> None:
     with pytest.raises(LocalProtocolError):
         session.answered(1, True)
     assert session.stored(None) == ()
+
+
+# -- with a session -----------------------------------------------------------------------------
+
+
+def ack(token: str = "t-1", **more: Any) -> dict[str, Any]:
+    return {
+        "type": "hello_ack", "timestamp": "t", "features": ["session", "history"],
+        "session_id": "s", "session_token": token, "resumed": False, **more,
+    }  # fmt: skip
+
+
+def item(nth: int, sender: str = "assistant", **more: Any) -> dict[str, Any]:
+    return {
+        "message_id": f"m{nth}", "sender": sender, "message": f"{nth}", "timestamp": "t",
+        "seq": nth, **more,
+    }  # fmt: skip
+
+
+def history(*items: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
+    return {"type": "history", "messages": items, "has_more": has_more, "timestamp": "t"}
+
+
+def back(**more: Any) -> Pump:
+    """Return a visitor that comes back with token `t-1`, its `hello` taken off the wire."""
+    clock = FakeClock()
+    pump = Pump(visitor(clock, session=True), clock=clock)
+    pump.bot.kept = b"\x82\xa5token\xa3t-1\xaflast_message_id\xa2m1"
+    pump.start()
+    hear(pump, GREETING)
+    (hello,) = said(pump)
+    assert (hello["session_token"], hello["last_message_id"]) == ("t-1", "m1")
+    hear(pump, ack(**{"resumed": True, **more}))
+    return pump
+
+
+def test_hello_follows_the_greeting_and_readiness_its_answer() -> None:
+    pump = greeted(session=True)
+    assert said(pump) == [{"type": "hello", "features": ["session", "history"]}]
+    assert pump.bot.state is LinkState.OPENING
+    hear(pump, ack())
+    assert pump.bot.state is LinkState.READY
+    assert pump.bot.kept is not None
+    assert b"t-1" in pump.bot.kept
+
+
+def test_a_site_that_never_answers_hello_is_given_up() -> None:
+    pump = greeted(session=True)
+    pump.advance(10)
+    assert pump.bot.hangup == Hangup(1002, "no greeting", Again("silent"))
+
+
+def test_broken_kept_state_counts_as_none() -> None:
+    clock = FakeClock()
+    pump = Pump(visitor(clock, session=True), clock=clock)
+    pump.bot.kept = b"nonsense"
+    pump.start()
+    hear(pump, GREETING)
+    assert "session_token" not in said(pump)[0]
+
+
+def test_each_message_moves_what_is_kept() -> None:
+    pump = back()
+    hear(pump, {"type": "chat_message", "message": "hi", "timestamp": "t", "message_id": "m9"})
+    assert pump.bot.kept == b"\x82\xa5token\xa3t-1\xaflast_message_id\xa2m9"
+    assert [event.peer_id for event in pump.bot.inbox] == ["m9"]
+
+
+def test_a_new_session_forgets_where_the_old_one_was() -> None:
+    pump = back(session_token="t-2", resumed=False)
+    assert pump.bot.kept == b"\x82\xa5token\xa3t-2\xaflast_message_id\xa0"
+
+
+def test_the_history_is_heard_without_own_words() -> None:
+    pump = back()
+    operator = item(4, "operator", sender_name="Ann", in_reply_to="m2")
+    hear(pump, history(item(2, "user"), item(3), operator))
+    assert [event.peer_id for event in pump.bot.inbox] == ["m3", "m4"]
+    last = pump.bot.inbox[-1]
+    assert last.sender.name == "Ann"
+    assert last.segments[0] == Quote("m2")
+    assert pump.bot.kept is not None
+    assert b"m4" in pump.bot.kept
+    hear(pump, {"type": "chat_message", "message": "3", "timestamp": "t", "message_id": "m3"})
+    assert pump.bot.duplicates == 1  # the same id live and in the history
+
+
+def test_a_gap_is_asked_for_until_it_is_closed_and_heard_in_order() -> None:
+    pump = back()
+    hear(pump, history(item(8), item(9), has_more=True))
+    assert said(pump) == [{"type": "history_request", "before": "m8", "limit": 100}]
+    assert pump.bot.inbox == []
+    hear(pump, {"type": "chat_message", "message": "10", "timestamp": "t", "message_id": "m10"})
+    hear(pump, history(item(0), item(1), item(7), has_more=True))  # m1 is what we had
+    assert said(pump) == []
+    assert [event.peer_id for event in pump.bot.inbox] == ["m10", "m0", "m1", "m7", "m8", "m9"]
+
+
+def test_a_gap_without_end_is_bounded() -> None:
+    pump = back()
+    for nth in range(MAX_PIECES - 1):
+        hear(pump, history(item(1000 - nth), has_more=True))
+        assert len(said(pump)) == 1
+    hear(pump, history(item(2), has_more=True))
+    assert said(pump) == []
+    assert len(pump.bot.inbox) == MAX_PIECES
+
+
+@pytest.mark.parametrize("is_rooted", [False, True])
+def test_only_within_a_session_that_can_be_found_is_a_repeat_safe(is_rooted: bool) -> None:
+    pump = greeted(session=True)
+    hear(pump, ack(resumed=is_rooted))
+    ident = pump.say(pump.bot, SITE, "hi")
+    pump.cut()
+    unclear = pump.bot.settled[ident]
+    assert (unclear.outcome, unclear.is_repeatable) == (Outcome.UNCERTAIN, is_rooted)
+
+
+def test_one_acknowledgement_makes_a_session_that_can_be_found() -> None:
+    pump = greeted(session=True)
+    hear(pump, ack())
+    first = pump.say(pump.bot, SITE, "hi")
+    second = pump.say(pump.bot, SITE, "ho")
+    hear(
+        pump,
+        {
+            "type": "chat_message_received", "message": "", "timestamp": "t",
+            "client_message_id": str(first),
+        },
+    )  # fmt: skip
+    pump.cut()
+    assert pump.bot.settled[second].is_repeatable
+
+
+def test_hello_is_answered_once() -> None:
+    pump = back()
+    hear(pump, ack())
+    hear(pump, GREETING)
+    assert pump.bot.kinds() == ["greeted-twice"] * 2
+
+
+def test_without_the_option_nothing_of_a_session_is_said_or_kept() -> None:
+    pump = greeted()
+    assert said(pump) == []
+    hear(pump, {"type": "chat_message", "message": "hi", "timestamp": "t", "message_id": "m"})
+    assert pump.bot.kept is None

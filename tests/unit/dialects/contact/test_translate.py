@@ -17,6 +17,7 @@ from trunkline.dialects.contact.translate import (
     derive_message_id,
     derive_uuid,
     read_context,
+    read_spoken,
     to_event,
     to_frame,
     to_message,
@@ -149,3 +150,38 @@ def test_what_the_site_says_as_the_visitor_sees_it() -> None:
     assert plain.sender is not None
     assert (plain.sender.id, plain.key, plain.segments) == ("assistant", None, text("hi"))
     assert to_event(ChatOut("hi", sender="user")).is_own
+
+
+# -- who speaks ---------------------------------------------------------------------------------
+
+
+def spoken(context: bytes, ident: int = 32) -> ChatOut:
+    delivery = Delivery(DeliveryId(ident), Chat("", "visitor", "x"), Say(text("hi")), context)
+    return to_frame(delivery, text("hi"), "zh", "t")
+
+
+def test_an_operator_and_a_broadcast_are_named() -> None:
+    ident = derive_delivery_uuid(DeliveryId(32))
+    person = ChatOut("hi", "t", "operator", ident, sender_name="Ann")
+    assert spoken(b"\x81\xa8operator\xa3Ann") == person
+    assert spoken(b"\x81\xa8operator\xa0") == ChatOut("hi", "t", "operator", ident)
+    assert spoken(b"\x81\xa9broadcast\xc3") == ChatOut("hi", "t", "system", ident, broadcast=True)
+
+
+@pytest.mark.parametrize(
+    "context", [b"", b"\x92\xa3m-1\xa0", b"\x81", b"{}", b"\x80", b"\x81\xa8operator\x01"]
+)
+def test_any_other_context_names_the_assistant(context: bytes) -> None:
+    assert spoken(context) == ChatOut("hi", "t", "assistant", derive_delivery_uuid(DeliveryId(32)))
+
+
+def test_a_question_is_never_taken_for_a_person() -> None:
+    answered = spoken(b"\x81\xa8operator\xa3Ann", answer_id(InboxId(32), 0))
+    assert (answered.sender, answered.sender_name) == ("assistant", "")
+    assert read_spoken(b"\x92\xa3m-1\xa0").operator is None
+
+
+def test_the_name_of_who_speaks_reaches_the_event() -> None:
+    event = to_event(ChatOut("hi", "t", "operator", "m", sender_name="Ann"))
+    assert event.sender is not None
+    assert (event.sender.id, event.sender.name) == ("operator", "Ann")

@@ -13,11 +13,14 @@ from trunkline.dialects.contract import Head
 from trunkline.dialects.maim.blocks import GroupInfo, UserInfo
 from trunkline.dialects.maim.identity import (
     Context,
+    api_key_of,
+    api_platform_of,
     complete_group,
     complete_user,
     decode_context,
     encode_context,
     format_message_id,
+    is_api,
     parse_message_id,
     platform_of,
 )
@@ -107,3 +110,27 @@ def test_a_group_is_complete_or_means_private() -> None:
     assert complete_group(GroupInfo(None, "1", None), "p") == GroupInfo("p", "1", "1")
     whole = GroupInfo("x", "1", "G")
     assert complete_group(whole, "p") is whole
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "platform", "key"),
+    [
+        ({"api_key": "k", "platform": "qq"}, {}, "qq", "k"),
+        ({}, {"x-apikey": "k", "x-platform": "qq"}, "qq", "k"),
+        ({"api_key": "k"}, {"x-apikey": "h", "x-platform": "qq"}, "qq", "k"),
+        ({"api_key": "", "platform": " "}, {"x-apikey": "h", "x-platform": "qq"}, "qq", "h"),
+        ({"api_key": ""}, {}, "unknown", ""),
+        ({}, {"x-apikey": "", "x-platform": ""}, "unknown", ""),
+    ],
+)
+def test_who_connects_on_the_api_server_line(
+    query: dict[str, str], headers: dict[str, str], platform: str, key: str
+) -> None:
+    """Maim 9.1: the query wins, the headers of the classic line mean nothing."""
+    head = Head("/ws", query, headers | {"platform": "classic", "authorization": "T"})
+    assert is_api(head)
+    assert (api_platform_of(head), api_key_of(head)) == (platform, key)
+
+
+def test_every_other_upgrade_is_of_the_classic_line() -> None:
+    assert not is_api(Head("/ws", {"platform": "qq"}, {"x-platform": "qq", "x-uuid": "u"}))

@@ -7,6 +7,7 @@ import pytest
 from maim_lines import opening, options
 from trunkline.dialects.contract import Admit, Head, Refuse
 from trunkline.dialects.maim import MAIM
+from trunkline.dialects.maim.api import ApiSession
 from trunkline.dialects.maim.bot import CoreSession, DeniedSession
 from trunkline.dialects.maim.platform import AdapterSession
 from trunkline.model.address import Chat
@@ -74,11 +75,56 @@ def test_sessions() -> None:
     assert isinstance(MAIM.open(line, opening("core")), CoreSession)
     assert isinstance(MAIM.open(line, opening("core", kind="denied")), DeniedSession)
     assert isinstance(MAIM.open(line, opening("adapter", kind="")), AdapterSession)
+    assert isinstance(MAIM.open(line, opening("core", kind="api")), ApiSession)
+    assert isinstance(MAIM.open(line, opening("adapter", kind="api")), ApiSession)
+    assert isinstance(MAIM.open(line, opening("adapter", kind="denied")), DeniedSession)
+    dialled = options(role="adapter", link="dial", api=True)
+    assert isinstance(MAIM.open(dialled, opening("adapter", kind="")), ApiSession)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "expected"),
+    [
+        ({"api_key": "T0-old"}, {}, "api"),
+        ({"api_key": "caf\xe9"}, {}, "api"),
+        ({}, {"x-apikey": "T0-old"}, "api"),
+        ({}, {"x-apikey": "caf\xe9".encode().decode("latin-1")}, "api"),
+        ({"api_key": "T0-old"}, {"x-apikey": "bad"}, "api"),  # the query wins
+        ({"api_key": ""}, {"x-apikey": "T0-old"}, "api"),
+        ({"api_key": "bad"}, {"x-apikey": "T0-old"}, "denied"),
+        ({"api_key": "T0-ol"}, {}, "denied"),
+        ({"api_key": ""}, {}, "denied"),
+        ({}, {"x-apikey": ""}, "denied"),
+        # A token is no key: this is the other line.
+        ({"api_key": ""}, {"authorization": "T0-old"}, "denied"),
+        ({"token": "T0-old"}, {"x-apikey": "bad"}, "denied"),
+    ],
+)
+def test_a_key_is_the_line_s_token(
+    query: dict[str, str], headers: dict[str, str], expected: str
+) -> None:
+    assert kind(headers, query) == expected
+
+
+def test_without_tokens_every_key_is_let_in_and_a_long_platform_is_not() -> None:
+    head = Head("/ws", {"api_key": "any", "platform": "p" * 512})
+    assert MAIM.admit(options(), head) == Admit("api", 64 << 20)
+    refused = MAIM.admit(options(), Head("/ws", {"api_key": "any", "platform": "p" * 513}))
+    assert isinstance(refused, Refuse)
+    assert refused.status == 400
+
+
+def test_an_adapter_that_is_dialled_checks_tokens_too() -> None:
+    line = options(role="adapter", token=TOKENS)
+    for headers, expected in (({"authorization": "T0-old"}, "core"), ({}, "denied")):
+        admitted = MAIM.admit(line, Head("/ws", {}, headers))
+        assert isinstance(admitted, Admit)
+        assert admitted.kind == expected
 
 
 def test_the_dialect() -> None:
     assert (MAIM.name, MAIM.roles, MAIM.listens, MAIM.dials) == (
-        "maim", ("core", "adapter"), ("core",), ("adapter",),
+        "maim", ("core", "adapter"), ("core", "adapter"), ("adapter",),
     )  # fmt: skip
     assert MAIM.paths(options(aliases=("/maim",))) == ("/ws", "/maim")
     assert MAIM.seat_of(Chat("qq", "group", "1")) == "qq"

@@ -41,3 +41,16 @@ def test_limits_have_limits() -> None:
         options(max_message_bytes=104_857_601)
     with pytest.raises(ValidationError):
         options(plattform="qq")
+
+
+def test_an_api_key_is_for_a_dialled_api_line() -> None:
+    dialled = {"role": "adapter", "link": "dial", "url": "ws://h"}
+    assert options(**dialled).dialled_key == ""
+    assert options(**dialled, api=True, token="T").dialled_key == "T"
+    line = options(**dialled, api=True, token="T", api_key="K")
+    assert line.dialled_key == "K"
+    assert "K" not in repr(line.api_key)
+    with pytest.raises(ValidationError, match="needs api = true"):
+        options(**dialled, api_key="K")
+    with pytest.raises(ValidationError, match="is only for link"):
+        options(role="core", api=True)

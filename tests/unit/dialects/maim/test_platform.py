@@ -138,6 +138,8 @@ def test_a_bad_frame_leaves_the_link_open() -> None:
         (1008, "", "auth"),
         (1000, "replaced by a newer link", "replaced"),
         (1000, "新的连接已建立", "replaced"),
+        (1000, "Authentication failed: 认证失败", "auth"),
+        (1006, "Authentication failed", "lost"),
         (1000, "bye", "lost"),
         (1001, "", "lost"),
         (1006, "", "lost"),

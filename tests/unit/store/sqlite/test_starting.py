@@ -28,12 +28,12 @@ store = SqliteStore(Path(folder), clock=FakeClock(), scripts=[Path(one) for one 
 asyncio.run(store.open())
 print("opened", "sqlalchemy" in sys.modules or "alembic" in sys.modules)
 """
-# Two more migrations, as a later trunkline may have them; 0002 may be killed half way.
+# Two more migrations, as a later trunkline may have them; 9001 may be killed half way.
 SECOND = """
 import os, signal
 from pathlib import Path
 from alembic import op
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9001", "HEAD"
 def upgrade():
     op.execute("CREATE TABLE two (a INTEGER)")
     op.execute("INSERT INTO two SELECT value FROM meta WHERE name = 'fence'")
@@ -43,7 +43,7 @@ def upgrade():
 """
 THIRD = """
 from alembic import op
-revision, down_revision = "0003", "0002"
+revision, down_revision = "9002", "9001"
 def upgrade():
     op.execute("CREATE TABLE three (a INTEGER)")
 """
@@ -137,24 +137,24 @@ def test_a_start_with_nothing_to_migrate_does_not_load_the_tools_for_it(tmp_path
 async def test_a_migration_killed_half_way_is_undone_and_run_again(tmp_path: Path):
     folder, scripts = tmp_path / "data", tmp_path / "scripts"
     scripts.mkdir()
-    (scripts / "0002_two.py").write_text(SECOND)
-    (scripts / "0003_three.py").write_text(THIRD)
+    (scripts / "9001_two.py").write_text(SECOND.replace("HEAD", HEAD))
+    (scripts / "9002_three.py").write_text(THIRD)
     await open_and_close(folder)
     (scripts / "kill").touch()
     assert open_in_child(folder, "", scripts).returncode == -signal.SIGKILL
-    assert query(folder, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(folder, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     assert query(folder, "SELECT name FROM sqlite_master WHERE name = 'two'") == []
     (scripts / "kill").unlink()
-    # Killed before the commit of 0002: the same.
+    # Killed before the commit of 9001: the same.
     assert open_in_child(folder, "migrate.mid:kill", scripts).returncode == -signal.SIGKILL
-    assert query(folder, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(folder, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     done = open_in_child(folder, "", scripts)
     assert done.stdout == "opened True\n", done.stderr
-    assert query(folder, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert query(folder, "SELECT version_num FROM alembic_version") == [("9002",)]
     assert query(folder, "SELECT a, b FROM two") == [(1, None)]
-    # And the trunkline that does not know 0003 keeps its hands off.
+    # And the trunkline that does not know 9002 keeps its hands off.
     before = query(folder, "SELECT value FROM meta")
-    with pytest.raises(StoreTooNew, match=r"0003.*up to 0001"):
+    with pytest.raises(StoreTooNew, match=rf"9002.*up to {HEAD}"):
         await open_and_close(folder)
     assert query(folder, "SELECT value FROM meta") == before
 

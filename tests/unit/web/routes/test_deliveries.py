@@ -174,8 +174,16 @@ async def test_what_one_restart_left_is_decided_as_a_group(api: Api, verb: str, 
     assert api.desk.wakes == 1
 
 
-@pytest.mark.parametrize("text", ["d-0", "m-1", "x"])
-async def test_what_does_not_exist_is_404(api: Api, text: str) -> None:
-    assert (await call(api.app, "GET", f"{PATH}/{text}", token=TOKEN)).status == 404
+@pytest.mark.parametrize(("text", "status"), [("d-0", 404), ("m-1", 422), ("x", 422)])
+async def test_what_does_not_exist_is_404_and_what_is_no_id_422(
+    api: Api, text: str, status: int
+) -> None:
+    assert (await call(api.app, "GET", f"{PATH}/{text}", token=TOKEN)).status == status
     for verb in ("requeue", "discard", "approve"):
-        assert (await api.post(f"/{text}/{verb}")).status == 404
+        assert (await api.post(f"/{text}/{verb}")).status == status
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1e3", "9" * 20])
+async def test_a_cursor_that_was_never_given_is_422(api: Api, cursor: str) -> None:
+    answer = await call(api.app, "GET", f"{PATH}?cursor={cursor}", token=TOKEN)
+    assert (answer.status, answer.json()["code"]) == (422, "invalid")

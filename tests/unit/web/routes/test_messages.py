@@ -122,13 +122,28 @@ async def test_why_without_a_record_is_empty(api: Api) -> None:
     assert (record["steps"], record["lines"]) == ([], [])
 
 
-@pytest.mark.parametrize("ident", ["m-0", "m-zzzz", "d-1", "1", "m-", "m-!", "m-" + "z" * 13])
-async def test_what_does_not_exist_is_404(api: Api, ident: str) -> None:
+@pytest.mark.parametrize(
+    ("ident", "status", "code"),
+    [
+        ("m-0", 404, "not-found"),
+        ("m-zzzz", 404, "not-found"),
+        *((text, 422, "invalid") for text in ("d-1", "1", "m-", "m-!", "m-" + "z" * 13)),
+    ],
+)
+async def test_what_does_not_exist_is_404_and_what_is_no_id_422(
+    api: Api, ident: str, status: int, code: str
+) -> None:
     for tail in ("", "/why"):
         answer = await call(api.app, "GET", f"{PATH}/{ident}{tail}", token=TOKEN)
-        assert (answer.status, answer.json()["code"]) == (404, "not-found")
+        assert (answer.status, answer.json()["code"]) == (status, code)
     for verb in ("requeue", "discard"):
-        assert (await api.post(f"{PATH}/{ident}/{verb}")).status == 404
+        assert (await api.post(f"{PATH}/{ident}/{verb}")).status == status
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=-1", "cursor=" + "9" * 20, "after=m-!"])
+async def test_a_cursor_that_was_never_given_is_422(api: Api, query: str) -> None:
+    answer = await call(api.app, "GET", f"{PATH}?{query}", token=TOKEN)
+    assert (answer.status, answer.json()["code"]) == (422, "invalid")
 
 
 # -- deciding -------------------------------------------------------------------------------

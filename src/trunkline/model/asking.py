@@ -1,0 +1,147 @@
+"""What the pipeline asks outside, and what comes back: plugins and models.
+
+The pure stages, the exchange and the rooms that are asked do not know one another; these values
+are all they share. A request carries everything that its asking needs, so whoever is asked reads
+no store.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from trunkline.model.conversation import ConversationState
+from trunkline.model.event import DurableEvent
+from trunkline.model.message import Segments
+
+HandlerKind: TypeAlias = Literal["message", "keyword", "command", "pattern"]
+Role: TypeAlias = Literal["user", "assistant"]
+
+
+class HandlerSpec(msgspec.Struct, frozen=True):
+    """The filters of one plugin handler, as data.
+
+    Args:
+        id: unique among all handlers, and the same after a reload that left it alone.
+        name: what people know it by (`weather.py:forecast`).
+        words: keywords, command names, or the one pattern; unused by `message`.
+        lines: patterns (`shop-*`); empty = every line.
+        dialects, wheres, chats: empty = any. `wheres` are kinds of chats, or `private` for every
+            chat that is no group; `chats` are `line/kind:id`.
+        priority: higher first.
+    """
+
+    id: str
+    name: str
+    kind: HandlerKind = "message"
+    words: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    dialects: tuple[str, ...] = ()
+    wheres: tuple[str, ...] = ()
+    chats: tuple[str, ...] = ()
+    priority: int = 0
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """A handler that matches.
+
+    Args:
+        word: the keyword, command or pattern that matched; "" for `message`.
+        rest: the text behind a command, else the whole text.
+    """
+
+    handler: str
+    word: str
+    rest: str
+
+
+class PluginRequest(msgspec.Struct, frozen=True):
+    """Ask these handlers, in order, until one answers.
+
+    Args:
+        hits: never empty.
+        events: of the turn, oldest first.
+    """
+
+    hits: tuple[Hit, ...]
+    events: tuple[DurableEvent, ...]
+    text: str
+    item: str
+    dialect: str
+    now_ms: int
+
+
+class PluginAnswer(msgspec.Struct, frozen=True):
+    """What the handlers made of it.
+
+    Args:
+        replies: one message each, at most 15; empty = nobody answered.
+        handler: the name of the one that answered or stopped, else "".
+        is_stopped: silence on purpose.
+        faults: (handler name, what went wrong) of those that failed before.
+    """
+
+    replies: tuple[Segments, ...] = ()
+    handler: str = ""
+    is_stopped: bool = False
+    faults: tuple[tuple[str, str], ...] = ()
+
+
+class ModelSpec(msgspec.Struct, frozen=True):
+    """When the model is asked, and what is said on a site when it cannot answer.
+
+    Args:
+        lines: patterns; empty = every line.
+        fallback: "" = the offline notice.
+    """
+
+    lines: tuple[str, ...] = ()
+    fallback: str = ""
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """Ask the model this."""
+
+    text: str
+
+
+class ModelAnswer(msgspec.Struct, frozen=True):
+    """What the model said, already within the limits of `reliability 8`."""
+
+    text: str
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """No answer came: the stage passes on.
+
+    Args:
+        reason: one word of a closed set (`timeout`, `ai_overload`, `attempts` …).
+        detail: for people.
+    """
+
+    reason: str
+    detail: str = ""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Something said earlier in the chat."""
+
+    role: Role
+    text: str
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What somebody outside is asked.
+
+    Args:
+        request: of the stage: `PluginRequest`, `ModelRequest`.
+        past: what was said before, oldest first, when the asked one wants it.
+    """
+
+    conversation: ConversationState
+    request: PluginRequest | ModelRequest
+    past: tuple[Said, ...] = ()
+
+
+Answer: TypeAlias = PluginAnswer | ModelAnswer | Failed
