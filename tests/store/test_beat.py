@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 import pytest
@@ -370,3 +371,16 @@ async def test_nothing_is_committed_into_a_file_that_was_deleted(
         (store._folder / name).unlink()
     with pytest.raises(StoreUnavailable, match="deleted or replaced"):
         await put(store, inbox=[message(1)])
+
+
+async def test_a_folder_that_is_away_has_no_room(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+):
+    """Its error ended the task that looks at the disk, and with it the process."""
+
+    def away(path: object) -> os.statvfs_result:
+        raise OSError("stale")
+
+    assert store.free_bytes() > 0
+    monkeypatch.setattr(os, "statvfs", away)
+    assert store.free_bytes() == 0

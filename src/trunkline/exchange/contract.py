@@ -57,7 +57,7 @@ class Exchange(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether 1,024 messages wait: drivers pause their links until `on_room`."""
+        """Whether 1,024 messages wait: a driver pauses its link until its own are committed."""
         ...
 
     def offer(self, origin: Origin, event: DurableEvent, receipt: Receipt, size_bytes: int) -> None:
