@@ -76,6 +76,9 @@ class StandDoor:
         self.max_per_address = 50
         self.origins: tuple[str, ...] = ()
         self.limits = LinkLimits()
+        self.dialect_name = "stand"
+        self.claims: Callable[[Head], bool | None] | None = None
+        self.recognises: Callable[[bytes], bool] | None = None
         self.answer: Admit | Refuse = Admit("", 1 << 20)
         self.on_receive: Callable[[Ear, bytes], None] | None = echo
         self.greet: Sequence[bytes] = ()

@@ -206,7 +206,7 @@ def _not_built() -> str:
             )
             for table_name, keys in notbuilt.KEYS.items()
         ),
-        ("directions", links),
+        *([("directions", links)] if links else []),
         ("`[store] url`", ", ".join(code(scheme) for scheme in notbuilt.STORE_SCHEMES)),
         ("`trunkline init --template`", ", ".join(map(code, sorted(notbuilt.TEMPLATES)))),
     ]

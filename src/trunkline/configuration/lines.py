@@ -312,8 +312,11 @@ def check_doors(
     problems: Problems,
     dialects: Mapping[str, Dialect],
 ) -> None:
-    """Check that no two enabled lines own one path of one socket, and that sockets are distinct."""
-    owners: dict[tuple[str, str], str] = {}
+    """Check that no two enabled lines own one path of one socket, and that sockets are distinct.
+
+    Lines of different dialects may, where each dialect knows its own peers (`guides 6`).
+    """
+    owners: dict[tuple[str, str], list[str]] = {}
     identities: dict[str, tuple[str, tuple[str, str]]] = {}
     for name, options in lines.items():
         if not options.enabled or options.link != "listen":
@@ -322,13 +325,25 @@ def check_doors(
         for bind in options.bind or (MAIN,):
             _check_socket(name, options, bind, server, identities, problems)
             for place in dict.fromkeys(dialects[options.dialect].paths(options)):
-                owner = owners.setdefault((bind, place), name)
-                if owner != name:
+                before = owners.setdefault((bind, place), [])
+                for owner in before:
+                    if _can_share(dialects, lines[owner], options):
+                        continue
                     problems.add(
                         (*path, "path" if place == options.path else "aliases"),
                         f"{bind or '主端口'} 的 {place} 已属于线路 {owner}",
                         f"{place} on {bind or 'the main port'} belongs to line {owner} already",
                     )
+                    break
+                before.append(name)
+
+
+def _can_share(dialects: Mapping[str, Dialect], one: LineOptions, other: LineOptions) -> bool:
+    """Whether peers of two lines on one path can be told apart."""
+    theirs, ours = dialects[one.dialect], dialects[other.dialect]
+    return (
+        theirs.name != ours.name and theirs.recognises is not None and ours.recognises is not None
+    )
 
 
 def _check_socket(

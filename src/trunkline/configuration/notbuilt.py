@@ -26,9 +26,9 @@ KEYS: Final = {
 IDLE_KEYS: Final = frozenset({"alias"})
 IDLE_KEYS_OF: Final = {"maim": frozenset({"subprotocol", "user_agent"})}
 
-# (dialect, role, link): both directions belong to both roles, these are not there yet
-LINKS: Final = frozenset({("maim", "core", "dial")})
+# (dialect, role, link): both directions belong to both roles; those that are not there yet
+LINKS: Final[frozenset[tuple[str, str, str]]] = frozenset()
 
 STORE_SCHEMES: Final = ("postgresql:", "postgres:")
 
-TEMPLATES: Final = frozenset({"shop", "qq", "job", "guides"})
+TEMPLATES: Final = frozenset({"shop", "qq", "job"})

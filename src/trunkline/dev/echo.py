@@ -54,6 +54,9 @@ class EchoDoor:
     max_per_address = 10_000
     origins: tuple[str, ...] = ()
     limits = LinkLimits()
+    dialect_name = "echo"
+    claims: Callable[[Head], bool | None] | None = None
+    recognises: Callable[[bytes], bool] | None = None
 
     def admit(self, head: Head) -> Admit | Refuse:  # noqa: ARG002, RUF100
         """Let everybody in."""

@@ -409,6 +409,11 @@ class Dialect(msgspec.Struct, frozen=True):
         listens: roles that may listen.
         dials: roles that may dial.
         kinds: kinds of chats that something may be sent to; empty = any.
+        claims: `head → is this a peer of ours?`, asked where lines of several dialects own one path
+            of one socket: True or False when the head tells, None when it does not. Pure. A dialect
+            without it shares no path.
+        recognises: `first message → is this a peer of ours?`, asked when no head told; b"" means
+            that the peer has kept silent: True from a dialect in which our side speaks first. Pure.
     """
 
     name: str
@@ -424,6 +429,8 @@ class Dialect(msgspec.Struct, frozen=True):
     listens: tuple[str, ...] = ()
     dials: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    claims: Callable[[Head], bool | None] | None = None
+    recognises: Callable[[bytes], bool] | None = None
 
 
 Direction: TypeAlias = Literal["listen", "dial"]

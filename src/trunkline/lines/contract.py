@@ -116,6 +116,8 @@ class Door(Protocol):
         max_per_address: open links of one address (50; contact 1,000).
         origins: browsers' origins that are let in; empty = none, for public doors any.
         limits: of the links that enter here.
+        dialect_name: two doors of one dialect never share a path: nothing tells their peers apart.
+        claims, recognises: as `dialects.contract.Dialect` has them; None = shares no path.
     """
 
     line: str
@@ -124,6 +126,9 @@ class Door(Protocol):
     max_per_address: int
     origins: tuple[str, ...]
     limits: LinkLimits
+    dialect_name: str
+    claims: Callable[[Head], bool | None] | None
+    recognises: Callable[[bytes], bool] | None
 
     def admit(self, head: Head) -> Admit | Refuse:
         """Decide before the upgrade."""

@@ -101,6 +101,9 @@ class Line:
         self.name = name
         self.line = name
         self.dialect = dialect
+        self.dialect_name = dialect.name
+        self.claims = dialect.claims
+        self.recognises = dialect.recognises
         self.options = options
         self.role = options.role or dialect.roles[0]
         self.around = around

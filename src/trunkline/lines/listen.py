@@ -24,7 +24,8 @@ from trunkline.errors import ConfigError
 
 from .caller import Caller, identify, is_host_allowed, is_loopback, is_origin_allowed
 from .caller import parse_networks as _parse_networks
-from .contract import Door
+from .choosing import PATIENCE, Candidate, Patience, Undecided, claimants
+from .contract import Door, LinkUser
 from .link import WebSocketLink
 from .quota import Quota, QuotaRules
 from .reader import accept_key
@@ -82,15 +83,19 @@ class GateRules(msgspec.Struct, frozen=True):
         allowed_hosts: `Host` names that may be served besides IP literals and `localhost`.
         trusted_proxies: addresses or networks whose `X-Forwarded-For` or `Forwarded` is believed.
         quota: the bounds of one address.
+        patience: with peers of a path that several dialects own.
     """
 
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     quota: QuotaRules = QuotaRules()
+    patience: Patience = PATIENCE
 
 
 class Gate:
-    """The table (bind, exact path) → door. Doors come and go at run time.
+    """The table (bind, exact path) → doors. Doors come and go at run time.
+
+    A place has one door, or several of different dialects that can tell their peers apart.
 
     Args:
         commons: shared by all links.
@@ -109,41 +114,43 @@ class Gate:
         rules = rules or GateRules()
         self._on_refused = on_refused
         self._commons = commons
-        self._doors: dict[tuple[str, str], Door] = {}
+        self._doors: dict[tuple[str, str], tuple[Door, ...]] = {}
         self._allowed_hosts = tuple(host.lower() for host in rules.allowed_hosts)
         self._trusted = _parse_networks(rules.trusted_proxies)
         self._quota = Quota(clock, rules.quota)
+        self._patience = rules.patience
         self.max_links = rules.quota.max_links
 
     def add(self, bind: str, path: str, door: Door) -> None:
         """Serve `path` on `bind` from now on.
 
         Raises:
-            ConfigError: another door has this place.
+            ConfigError: another door has this place, and nothing tells their peers apart.
         """
-        other = self._doors.get((bind, path))
-        if other is not None:
-            raise ConfigError([
-                f"lines {other.line!r} and {door.line!r} both want path {path!r} of {bind}"
-            ])  # fmt: skip
-        self._doors[bind, path] = door
+        others = self._doors.get((bind, path), ())
+        for other in others:
+            if not can_share(other, door):
+                raise ConfigError([
+                    f"lines {other.line!r} and {door.line!r} both want path {path!r} of {bind}"
+                ])  # fmt: skip
+        self._doors[bind, path] = (*others, door)
 
     def remove(self, bind: str, path: str) -> None:
-        """Serve `path` no longer; links that came through the door stay."""
+        """Serve `path` no longer; links that came through a door of it stay."""
         self._doors.pop((bind, path), None)
 
-    def find(self, bind: str, target: bytes) -> Door | None:
-        """Return the door of a request target, or None.
+    def find(self, bind: str, target: bytes) -> tuple[Door, ...]:
+        """Return the doors of a request target, empty when there is none.
 
         A Socket.IO client puts a slash behind the path that it was given. Source: maim 10
         """
         path = path_of(target)
         if path is None:
-            return None
-        door = self._doors.get((bind, path))
-        if door is None and b"EIO=" in target:
-            door = self._doors.get((bind, path.rstrip("/")))
-        return door
+            return ()
+        doors = self._doors.get((bind, path), ())
+        if not doors and b"EIO=" in target:
+            doors = self._doors.get((bind, path.rstrip("/")), ())
+        return doors
 
     def turn_away(self, bind: str, target: bytes) -> Answer:
         """Return what a request without an upgrade is told.
@@ -151,9 +158,9 @@ class Gate:
         A dialect may know whose habit that is: a Socket.IO client begins with polling. It sees the
         query alone and only a 400 is passed on, so nobody can try credentials this way.
         """
-        door, query = self.find(bind, target), _read_query(target)
-        if door is not None and query:
-            said = self._ask(door, Head(path_of(target) or "/", query, is_loopback=True))
+        query = _read_query(target)
+        for door in self.find(bind, target) if query else ():
+            said = self._ask(door, Head(path_of(target) or "/", query or {}, is_loopback=True))
             if isinstance(said, Refuse) and said.status == 400:
                 return Answer(said.status, said.text)
         return NO_UPGRADE
@@ -198,16 +205,13 @@ class Gate:
         if isinstance(found, Answer):
             return found
         path, headers = found
-        door = self.find(call.bind, call.target)
-        if door is None:
+        doors = self.find(call.bind, call.target)
+        if not doors:
             return Answer(404, "nothing is served here")
         wrong = _check_upgrade(call, headers)
         if wrong is not None:
             return wrong
         caller = identify(call.peer, headers, self._trusted)
-        wrong = self._check_caller(door, caller, headers)
-        if wrong is not None:
-            return wrong
         query = _read_query(call.target)
         if query is None:
             return Answer(400, "the query has too many fields")
@@ -218,7 +222,11 @@ class Gate:
             peer=caller.address,
             is_loopback=caller.is_loopback,
         )
-        return self._admit(door, head, headers, transport, rest)
+        candidates = self._admit(claimants(doors, head), head, caller, headers)
+        if isinstance(candidates, Answer):
+            return candidates
+        self._open(candidates, head, headers, transport, rest)
+        return None
 
     def _read(self, call: Call) -> Answer | tuple[str, dict[str, str]]:
         headers = _read_headers(call.headers)
@@ -229,18 +237,21 @@ class Gate:
             return Answer(400, "the request target is not a path")
         return path, headers
 
-    def _check_caller(self, door: Door, caller: Caller, headers: dict[str, str]) -> Answer | None:
+    def _check_quota(self, doors: Sequence[Door], caller: Caller) -> Answer | None:
         if self._quota.is_full:
             return Answer(503, "too many connections", (("Retry-After", "5"),))
+        if caller.is_loopback or (caller.is_proxied and not any(d.is_public for d in doors)):
+            return None  # who is refused anyway takes nothing from the bucket of an address
+        limits = [door.max_per_address for door in doors]
+        why = self._quota.ask(caller.address, max(limits) if all(limits) else 0)
+        return Answer(429, why, (("Retry-After", "5"),)) if why else None
+
+    def _check_caller(self, door: Door, caller: Caller, headers: dict[str, str]) -> Answer | None:
         if caller.is_proxied and not door.is_public:
             return Answer(
                 403,
                 "the request came through a proxy that is not in trusted_proxies of [server]",
             )
-        if not caller.is_loopback:
-            why = self._quota.ask(caller.address, door.max_per_address)
-            if why:
-                return Answer(429, why, (("Retry-After", "5"),))
         host = headers.get("host", "")
         if not door.is_public and not is_host_allowed(host, self._allowed_hosts):
             return Answer(403, "this Host is not in allowed_hosts of [server]")
@@ -252,40 +263,64 @@ class Gate:
         return None
 
     def _admit(
+        self, doors: Sequence[Door], head: Head, caller: Caller, headers: dict[str, str]
+    ) -> Answer | list[Candidate]:
+        """Return the doors that let this caller in, or why none does: what the first one said."""
+        full = self._check_quota(doors, caller)
+        if full is not None:
+            return full
+        candidates: list[Candidate] = []
+        answers: list[Answer] = []
+        is_credential_wrong = False
+        for door in doors:
+            wrong = self._check_caller(door, caller, headers)
+            if wrong is not None:
+                answers.append(wrong)
+                continue
+            admitted = self._ask(door, head)
+            if isinstance(admitted, Admit):
+                candidates.append((door, admitted))
+            elif admitted is None:
+                answers.append(Answer(500, "internal error"))
+            else:
+                is_credential_wrong = is_credential_wrong or admitted.status in (401, 403)
+                extra = (("WWW-Authenticate", "Bearer"),) if admitted.status == 401 else ()
+                answers.append(Answer(admitted.status, admitted.text, extra))
+        if candidates:
+            return candidates
+        if is_credential_wrong and not head.is_loopback:
+            self._quota.fail(head.peer)
+        return answers[0]
+
+    def _open(
         self,
-        door: Door,
+        candidates: list[Candidate],
         head: Head,
         headers: dict[str, str],
         transport: asyncio.Transport,
         rest: bytes,
-    ) -> Answer | None:
-        admitted = self._ask(door, head)
-        if admitted is None:
-            return Answer(500, "internal error")
-        if isinstance(admitted, Refuse):
-            if admitted.status in (401, 403) and not head.is_loopback:
-                self._quota.fail(head.peer)
-            extra = (("WWW-Authenticate", "Bearer"),) if admitted.status == 401 else ()
-            return Answer(admitted.status, admitted.text, extra)
-        subprotocol = _choose(admitted, headers)
+    ) -> None:
+        door, admitted = candidates[0]
+        chosen = {_choose(each, headers) for _, each in candidates}
+        subprotocol = chosen.pop() if len(chosen) == 1 else None
         counted = None if head.is_loopback else head.peer
         self._quota.enter(counted)
         link = WebSocketLink(
             LinkInfo(head, subprotocol=subprotocol),
             self._commons,
             door.limits,
-            max_message_bytes=admitted.max_message_bytes,
+            max_message_bytes=max(each.max_message_bytes for _, each in candidates),
             is_binary=door.is_binary,
             on_gone=functools.partial(self._quota.leave, counted),
         )
-        chosen = b""
+        named = b""
         if subprotocol is not None:
-            chosen = b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode("latin-1")
-        greeting = _GREETING % (accept_key(headers["sec-websocket-key"].encode()), chosen)
-        link.open_on(
-            transport, functools.partial(door.enter, admitted), greeting=greeting, rest=rest
-        )
-        return None
+            named = b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode("latin-1")
+        greeting = _GREETING % (accept_key(headers["sec-websocket-key"].encode()), named)
+        user: Callable[[WebSocketLink], LinkUser] = functools.partial(door.enter, admitted)
+        if len(candidates) > 1:
+            user = functools.partial(Undecided, candidates=candidates, patience=self._patience)
+        link.open_on(transport, user, greeting=greeting, rest=rest)
 
     def _ask(self, door: Door, head: Head) -> Admit | Refuse | None:
         try:
@@ -293,6 +328,15 @@ class Gate:
         except Exception as error:  # noqa: BLE001 - the driver's edge (style 6): told, answered 500
             self._commons.on_trouble("admit", error)
             return None
+
+
+def can_share(one: Door, other: Door) -> bool:
+    """Whether two doors may own one place: dialects that know their own peers."""
+    return (
+        one.dialect_name != other.dialect_name
+        and one.recognises is not None
+        and other.recognises is not None
+    )
 
 
 def path_of(target: bytes) -> str | None:

@@ -64,15 +64,24 @@ class Supervisor:
         kept: reads the state last kept.
         pace: shared by all lines.
         has_sisters: whether more than one line dials, so that jitter applies by itself.
+        failed: told the number of attempts and the reason when a person must act.
     """
 
     def __init__(
-        self, line: Line, *, dial: Dialler, kept: LoadKept, pace: Pace, has_sisters: bool
+        self,
+        line: Line,
+        *,
+        dial: Dialler,
+        kept: LoadKept,
+        pace: Pace,
+        has_sisters: bool,
+        failed: Callable[[int, str], None] | None = None,
     ) -> None:
         self.line = line
         self._dial = dial
         self._kept = kept
         self._pace = pace
+        self._failed = failed
         options = line.options
         self._jitter = options.jitter if options.jitter is not None else 0.2 * has_sisters
         self._random = random.Random()  # noqa: S311 - spreads reconnects, keeps no secret
@@ -131,6 +140,8 @@ class Supervisor:
         line.around.log.error(
             "line failed", line=line.name, failures=nth, error=end.parked or line.error
         )
+        if self._failed is not None:
+            self._failed(nth, end.parked or line.error)
 
     def _delay_s(self, cause: str | None, nth: int) -> float:
         if cause is None:

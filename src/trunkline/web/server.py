@@ -171,7 +171,7 @@ class HttpProtocol(HttpToolsProtocol):
         ):
             self._answer(Answer(431, "the request head is too large"))
             return
-        self._is_door = self._gate.find(self._bind, self.url) is not None
+        self._is_door = bool(self._gate.find(self._bind, self.url))
         if not self._is_door:
             super().on_headers_complete()
             if self.parser.should_upgrade():

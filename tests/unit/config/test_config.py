@@ -2,6 +2,7 @@
 
 import textwrap
 
+import msgspec
 import pytest
 
 from trunkline.config import (
@@ -11,6 +12,11 @@ from trunkline.config import (
     load_config,
     require_safe,
 )
+from trunkline.configuration.lines import check_doors
+from trunkline.configuration.problems import Problems
+from trunkline.configuration.sections import Server
+from trunkline.dialects.contact import CONTACT
+from trunkline.dialects.maim import MAIM
 from trunkline.errors import ConfigError, UnsafeConfig
 from trunkline.model.segment import Image
 from trunkline.pipeline.rulebook import DefaultSpec, RuleSpec
@@ -351,7 +357,6 @@ NOT_BUILT = [
     '[lines.a]\ndialect = "xianyu"',
     '[lines.a]\ndialect = "onebot11"\nrole = "framework"',
     '[lines.a]\ndialect = "contact"\ntakeover_for_s = 600',
-    CORE + 'link = "dial"\nurl = "ws://h/ws"',
     CORE + 'alias = "x"',
     '[lines.m]\ndialect = "maim"\nrole = "adapter"\nurl = "ws://h"\nuser_agent = "x"',
 ]
@@ -361,6 +366,14 @@ NOT_BUILT = [
 def test_keys_of_the_design_without_effect_are_refused(problems, text):
     (found,) = problems(text)
     assert "not built yet" in found
+
+
+def test_a_maim_core_may_dial_and_listens_when_nothing_is_said(load):
+    dialling = 'dialect = "maim"\nlink = "dial"\nurl = "ws://h/ws"\n'
+    lines = load(f'[lines.a]\n{dialling}[lines.b]\ndialect = "maim"\npath = "/b"\n').lines
+    assert [(lines[name].role, lines[name].link) for name in "ab"] == [
+        ("core", "dial"), ("core", "listen"),
+    ]  # fmt: skip
 
 
 def test_a_maim_adapter_may_be_dialled_and_dials_when_nothing_is_said(load):
@@ -428,6 +441,35 @@ def test_line_numbers_survive_long_strings_and_dotted_keys(problems):
 def test_two_lines_may_not_own_one_path_of_one_socket(problems):
     (found,) = problems(CORE + '[lines.two]\ndialect = "maim"\n')
     assert found.endswith("[lines.two] path: /ws on the main port belongs to line core already")
+
+
+def test_lines_of_two_dialects_may_own_one_path(load):
+    """Source: guides 6"""
+    shared = '[lines.blog]\ndialect = "contact"\npath = "/ws"\naliases = []\n'
+    assert len(load(CORE + shared).lines) == 2
+    bound = 'bind = ["127.0.0.1:8090", "127.0.0.1:8091"]\n'
+    assert len(load(CORE + bound + shared + 'bind = "127.0.0.1:8091"\n').lines) == 2
+
+
+def test_a_third_line_must_be_told_from_each(problems):
+    (found,) = problems(
+        CORE + '[lines.blog]\ndialect = "contact"\npath = "/ws"\naliases = []\n'
+        '[lines.two]\ndialect = "maim"\n'
+    )
+    assert found.endswith("[lines.two] path: /ws on the main port belongs to line core already")
+
+
+def test_a_dialect_without_marks_shares_no_path():
+    lines = {
+        "core": MAIM.options(dialect="maim", role="core"),
+        "blog": CONTACT.options(dialect="contact", role="site", path="/ws", aliases=()),
+    }
+    for changed in ("maim", "contact"):
+        dialects = {"maim": MAIM, "contact": CONTACT}
+        dialects[changed] = msgspec.structs.replace(dialects[changed], recognises=None)
+        found = Problems("en", "x.toml")
+        check_doors(lines, Server(), found, dialects)
+        assert "belongs to line core already" in found.texts()[0]
 
 
 def test_a_disabled_line_owns_nothing(load):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trunkline.dialects.contact.frames import describe
+from trunkline.dialects.contact.frames import describe, is_client_frame
 from trunkline.dialects.contact.operators import OperatorSession, is_operator
 from trunkline.dialects.contact.options import ContactOptions
 from trunkline.dialects.contact.platform import VisitorSession
@@ -42,6 +42,22 @@ def admit(options: ContactOptions, head: Head) -> Admit | Refuse:
     if scheme.lower() != "bearer" or not is_operator(options, token.strip()):
         return Refuse(401, "this operator token is not valid")
     return Admit("operator", options.max_message_bytes)
+
+
+def claims(head: Head) -> bool | None:
+    """Say whether an upgrade on a path that is shared is a visitor's.
+
+    Visitors carry no credential; who opts in by the query says so (contact 9). A visitor that says
+    nothing looks like any other client. Source: guides 6, contact 2
+    """
+    if "authorization" in head.headers:
+        return False
+    return True if {"v", "features", "session"} & head.query.keys() else None
+
+
+def recognises(first: bytes) -> bool:
+    """Say whether a peer's first message is a visitor's; one that waits for our greeting may be."""
+    return not first or is_client_frame(first)
 
 
 def open_session(options: ContactOptions, opening: Opening) -> Session:
@@ -91,4 +107,6 @@ CONTACT: Final = Dialect(
     listens=("site",),
     dials=("visitor",),
     kinds=("visitor",),
+    claims=claims,
+    recognises=recognises,
 )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from trunkline.dialects.contact.extension import Extension, HelloAck, HistoryOut
+from trunkline.dialects.contact.extension import EXTENSION_TYPES, Extension, HelloAck, HistoryOut
 from trunkline.errors import WireMalformed
 from trunkline.wire import jsonwire
 
@@ -303,6 +303,16 @@ def decode_server(data: bytes) -> ServerFrame | None:
 def decode_extension(data: bytes) -> Extension | Rejected:
     """Decode a frame whose type is one of `EXTENSION_TYPES`."""
     return decode_typed(_EXTENSION, data)
+
+
+def is_client_frame(data: bytes) -> bool:
+    """Return whether a visitor's page can have sent this, by its type. Source: contact 4, 9"""
+    try:
+        value = jsonwire.tolerant(data)
+    except WireMalformed:
+        return False
+    kind = cast("dict[str, Any]", value).get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and (kind in _REQUIRED or kind in EXTENSION_TYPES)
 
 
 def decode_typed(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T | Rejected:

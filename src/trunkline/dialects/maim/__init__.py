@@ -14,6 +14,7 @@ from trunkline.dialects.maim.api import ApiSession
 from trunkline.dialects.maim.blocks import MAX_ID_CHARS
 from trunkline.dialects.maim.bot import CoreSession, DeniedSession
 from trunkline.dialects.maim.envelope import describe
+from trunkline.dialects.maim.frames import is_frame
 from trunkline.dialects.maim.identity import api_key_of, api_platform_of, is_api, platform_of, utf8
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession, delay_s
@@ -40,6 +41,23 @@ def admit(options: MaimOptions, head: Head) -> Admit | Refuse:
     else:
         kind = "core" if _is_one_of(_offers(head), options.tokens) else "denied"
     return Admit(kind, options.max_message_bytes)
+
+
+def claims(head: Head) -> bool | None:
+    """Say whether an upgrade on a path that is shared is a maim peer's.
+
+    Its platform, a bare token and the API-Server's key are its own; a Bearer token may be
+    anybody's, and a client of the default platform sends nothing. Source: guides 6, maim 2.2, 9.1
+    """
+    header = head.headers.get("authorization", "").strip()
+    is_bare = bool(header) and " " not in header
+    names = "platform" in head.headers or "platform" in head.query
+    return True if is_bare or names or is_api(head) else None
+
+
+def recognises(first: bytes) -> bool:
+    """Say whether a peer's first message is a maim frame; a core never speaks first."""
+    return is_frame(first)
 
 
 def _offers(head: Head) -> list[bytes]:
@@ -98,6 +116,8 @@ MAIM: Final = Dialect(
     describe=describe,
     paths=paths,
     listens=("core", "adapter"),
-    dials=("adapter",),
+    dials=("adapter", "core"),
     kinds=("private", "group"),
+    claims=claims,
+    recognises=recognises,
 )

@@ -111,10 +111,10 @@ class ApiSession:
         A connection of the same id is the same client come back: it replaces the older.
         """
         head = info.head
-        if self._is_core:
+        if self._is_core and not info.is_dialled:
             platform = api_platform_of(head)
             # The query is decoded already, a header would be read as latin-1.
-            info = LinkInfo(Head(head.path, {"platform": platform}), info.is_dialled)
+            info = LinkInfo(Head(head.path, {"platform": platform}))
         else:
             platform = self._options.platform
         if not info.is_dialled:

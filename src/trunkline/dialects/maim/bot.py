@@ -1,5 +1,7 @@
 """The core: adapters connect to us, one platform each; what their people say is answered.
 
+An adapter that listens is dialled and served the same way, under the platform that we name.
+
 Source: maim 1, 2, 4.4
 """
 
@@ -52,9 +54,9 @@ class CoreSession(MaimSession):
         self._bot = Party()  # complete once the platform is known
 
     def linked(self, info: LinkInfo) -> Effects:
-        """Take the seat of the platform that the adapter names."""
-        effects = self._sit(platform_of(info.head))
+        """Take the seat of the platform that the adapter names, or that we dialled it under."""
         options = self._options
+        effects = self._sit(options.platform if info.is_dialled else platform_of(info.head))
         self._bot = Party(None, UserInfo(self._platform, options.bot_id, options.bot_name))
         return effects
 

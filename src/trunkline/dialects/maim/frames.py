@@ -28,6 +28,7 @@ _HASHED_BYTES = 1 << 20
 
 # Sent without the flag by peers older than custom messages. Source: maim 6
 _KNOWN_CUSTOM = frozenset({"message_id_echo", "command_response"})
+_OWN_NAMES: Final = frozenset({"message_info", "message_segment", "message_type_name"})
 
 REJECTIONS: Final = frozenset({
     "binary_frame", "not_json", "too_deep", "not_an_object", "missing_message_info",
@@ -148,6 +149,15 @@ def decode(data: bytes) -> Frame:
         if type(part.data) is list or not part.type:
             return _repair(data)
     return _to_chat(wire.message_info, parts, odd)
+
+
+def is_frame(data: bytes) -> bool:
+    """Return whether this can be a frame of the classic line, by the names in it. Source: maim 4"""
+    try:
+        fields = to_object(jsonwire.tolerant(data, allow_nan=True, max_depth=_MAX_JSON_DEPTH))
+    except WireMalformed:
+        return False
+    return fields is not None and not _OWN_NAMES.isdisjoint(fields)
 
 
 def fingerprint(data: bytes) -> str:

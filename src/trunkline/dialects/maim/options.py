@@ -16,7 +16,8 @@ class MaimOptions(LineOptions):
 
     Attributes:
         path: where adapters connect to our core. Source: maim 2.1
-        platform: as an adapter: the name by which the core knows us. Source: maim 2.2
+        platform: the name by which the core knows an adapter: ours, or of the one that we dial as
+            the core. Source: maim 2.2
         bot_id, bot_name: who our answers say they are from. Source: maim 4.4
         api: when dialling, speak the API-Server line; listening, each connection chooses it for
             itself. Source: maim 9

@@ -9,13 +9,10 @@ kinds they read. Source: maim 1, 4.2, 4.5, 7
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from trunkline.dialects.contract import (
-    Again,
-    Dial,
     Effects,
-    Hangup,
     LinkInfo,
     Opening,
 )
@@ -30,16 +27,9 @@ from trunkline.dialects.maim.identity import (
     user_of,
 )
 from trunkline.dialects.maim.options import MaimOptions
-from trunkline.dialects.maim.session import MaimSession, configured_headers
+from trunkline.dialects.maim.session import MaimSession
 from trunkline.dialects.maim.translate import ACCEPTED, CORE_ACCEPT
-from trunkline.errors import LinkLost, TrunklineError
 from trunkline.model.delivery import Delivery
-
-# Reasons of a close 1000 that mean: another connection has our platform now. The second is how the
-# published package begins its own. Source: maim 2.5
-# How the package's API-Server closes 1000 on a wrong key. Source: maim 9.1
-API_REFUSED: Final = "Authentication failed"
-_REPLACED: Final = ("replaced", "新的连接", "新连接")
 
 
 class AdapterSession(MaimSession):
@@ -56,28 +46,9 @@ class AdapterSession(MaimSession):
     def __init__(self, options: MaimOptions, opening: Opening) -> None:
         super().__init__(options, opening, CORE_ACCEPT)
 
-    def begin(self, kept: bytes | None) -> Effects:
-        """Dial the core, unless it dials us. Header values are text; who writes them encodes."""
-        options = self._options
-        if options.link == "listen":
-            return ()
-        headers = configured_headers(options)
-        headers["platform"] = options.platform
-        if options.tokens:
-            headers["authorization"] = options.tokens[0]  # bare. Source: maim 2.2
-        return (Dial(options.url, headers, None, options.max_message_bytes),)
-
     def linked(self, info: LinkInfo) -> Effects:
         """Be ready at once: a core says nothing first. Source: maim 2.3"""
         return self._sit(self._options.platform)
-
-    def lost(self, error: TrunklineError) -> Effects:
-        """Close; when we dialled, say why we come back: the wait depends on it. Source: maim 7"""
-        effects = super().lost(error)
-        if not effects or self._options.link == "listen":
-            return effects
-        code, reason = (error.code, error.reason) if isinstance(error, LinkLost) else (1006, "")
-        return (*effects, Hangup(code, "", Again(cause_of(code, reason))))
 
     def _hear(self, info: MessageInfo) -> tuple[UserInfo | None, GroupInfo | None, UserInfo | None]:
         user, group = target(info)
@@ -106,15 +77,6 @@ class AdapterSession(MaimSession):
             group,
             FormatInfo(kinds, list(ACCEPTED)),
         )
-
-
-def cause_of(code: int, reason: str) -> str:
-    """Return the row of the retry table for a close. Source: maim 7, 9.1"""
-    if code == 1008 or (code == 1000 and reason.startswith(API_REFUSED)):
-        return "auth"
-    if code == 1000 and any(word in reason for word in _REPLACED):
-        return "replaced"
-    return "lost"
 
 
 def delay_s(cause: str, nth: int) -> float:

@@ -17,7 +17,9 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from trunkline.dialects.contract import (
+    Again,
     Changed,
+    Dial,
     Effect,
     Effects,
     Hangup,
@@ -55,7 +57,7 @@ from trunkline.dialects.maim.identity import (
 )
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.translate import to_parts, to_segments
-from trunkline.errors import LocalProtocolError, TrunklineError, WireMalformed
+from trunkline.errors import LinkLost, LocalProtocolError, TrunklineError, WireMalformed
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Act, Delivery, Outcome, Say
@@ -64,9 +66,15 @@ from trunkline.model.segment import Raw
 
 ECHO: Final = "message_id_echo"
 CUSTOM: Final = "custom:"
+FRAME: Final = "frame"
 MAX_FRAME_BYTES: Final = 95 << 20  # deployed adapters send no more. Source: maim 2.6
 LARGE_FRAME_BYTES: Final = 1 << 20  # Source: maim 2.6
 MAX_ACCEPT: Final = 64
+# Reasons of a close 1000 that mean: another connection has our platform now. The second is how the
+# published package begins its own. Source: maim 2.5
+# How the package's API-Server closes 1000 on a wrong key. Source: maim 9.1
+API_REFUSED: Final = "Authentication failed"
+_REPLACED: Final = ("replaced", "新的连接", "新连接")
 SENT_IDS: Final = 256
 
 TRANSITIONS: Final[Mapping[LinkState, frozenset[LinkState]]] = {
@@ -107,8 +115,18 @@ class MaimSession(ABC):
     # -- the nine verbs ----------------------------------------------------------------------
 
     def begin(self, kept: bytes | None) -> Effects:
-        """Prepare nothing: nothing is kept between links."""
-        return ()
+        """Dial the peer, unless it dials us; nothing is kept between links.
+
+        Header values are text; who writes them encodes.
+        """
+        options = self._options
+        if options.link == "listen":
+            return ()
+        headers = configured_headers(options)
+        headers["platform"] = options.platform
+        if options.tokens:
+            headers["authorization"] = options.tokens[0]  # bare. Source: maim 2.2
+        return (Dial(options.url, headers, None, options.max_message_bytes),)
 
     @abstractmethod
     def linked(self, info: LinkInfo) -> Effects:
@@ -159,11 +177,17 @@ class MaimSession(ABC):
         return (Changed(LinkState.CLOSED), Hangup(1001, "going away"))
 
     def lost(self, error: TrunklineError) -> Effects:
-        """Close. Nothing is pending: what was written is settled already."""
+        """Close. Nothing is pending: what was written is settled already.
+
+        When we dialled, say why we come back: the wait depends on it. Source: maim 7
+        """
         if self._state is LinkState.CLOSED:
             return ()
         self._state = LinkState.CLOSED
-        return (Changed(LinkState.CLOSED),)
+        if self._options.link == "listen":
+            return (Changed(LinkState.CLOSED),)
+        code, reason = (error.code, error.reason) if isinstance(error, LinkLost) else (1006, "")
+        return (Changed(LinkState.CLOSED), Hangup(code, "", Again(cause_of(code, reason))))
 
     # -- what the roles differ in ------------------------------------------------------------
 
@@ -270,7 +294,16 @@ class MaimSession(ABC):
         return effects
 
     def _act(self, delivery: Delivery, act: Act) -> Effects:
-        """Do `message_id_echo` with its two ids, or any `custom:NAME`. Source: maim 5.2, 6"""
+        """Do `message_id_echo` with its two ids, or any `custom:NAME`. Source: maim 5.2, 6
+
+        `frame` writes a frame as the embedding program made it, so that nothing of it is lost.
+        """
+        if act.name == FRAME:
+            try:
+                decode(act.data)
+            except WireMalformed as error:
+                return _refused(delivery, f"this is no maim frame: {error}")
+            return _written(delivery, act.data)
         name = act.name.removeprefix(CUSTOM)
         try:
             if act.name == ECHO:
@@ -284,6 +317,15 @@ class MaimSession(ABC):
             return _refused(delivery, f"the data of {act.name!r} is not what it needs")
         now_s = self._clock.monotonic_s()
         return _written(delivery, encode_custom(name, self._platform, content, now_s))
+
+
+def cause_of(code: int, reason: str) -> str:
+    """Return the row of the retry table for a close. Source: maim 7, 9.1"""
+    if code == 1008 or (code == 1000 and reason.startswith(API_REFUSED)):
+        return "auth"
+    if code == 1000 and any(word in reason for word in _REPLACED):
+        return "replaced"
+    return "lost"
 
 
 def configured_headers(options: MaimOptions) -> dict[str, str]:

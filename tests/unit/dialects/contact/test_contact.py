@@ -88,3 +88,42 @@ def test_paths_are_exact_and_each_once() -> None:
 
 def test_the_delay_is_constant() -> None:
     assert {CONTACT.delay_s(cause, nth) for cause in ("lost", "x") for nth in (1, 9)} == {5.0}
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "claim"),
+    [
+        ({}, {"v": "2"}, True),
+        ({}, {"features": "a"}, True),
+        ({}, {"session": "t"}, True),
+        ({"authorization": "x"}, {"v": "2"}, False),
+        ({"authorization": "Bearer x"}, {}, False),
+        ({"origin": "https://example.org"}, {}, None),  # a page may speak anything
+        ({}, {}, None),
+    ],
+)
+def test_what_a_head_tells_on_a_shared_path(headers, query, claim) -> None:
+    """Source: guides 6"""
+    assert CONTACT.claims is not None
+    assert CONTACT.claims(Head("/ws", query, headers)) is claim
+
+
+@pytest.mark.parametrize(
+    ("data", "is_ours"),
+    [
+        (b'{"type": "ping"}', True),
+        (b'{"type": "contact_request"}', True),
+        (b'{"type": "hello", "v": 2}', True),
+        (b"", True),  # it waits for our greeting
+        (b'{"type": "pong"}', False),
+        (b'{"type": 1}', False),
+        (b'{"message_info": {}}', False),
+        (b'["type"]', False),
+        (b"ping", False),
+        (b"\xff", False),
+        (b"[" * 100_000, False),
+    ],
+)
+def test_what_a_first_message_tells_on_a_shared_path(data, is_ours) -> None:
+    assert CONTACT.recognises is not None
+    assert CONTACT.recognises(data) is is_ours

@@ -7,12 +7,33 @@ from typing import Any
 
 import pytest
 
-from maim_lines import QQ, core, delivery, group, kinds, message, receive, strict_core_drops
+from maim_lines import (
+    QQ,
+    core,
+    delivery,
+    group,
+    kinds,
+    message,
+    options,
+    receive,
+    strict_core_drops,
+)  # fmt: skip
 from trunkline.clock import FakeClock
-from trunkline.dialects.contract import Changed, Head, LinkInfo, LinkState, Transmit
+from trunkline.dialects.contract import (
+    Again,
+    Changed,
+    Dial,
+    Hangup,
+    Head,
+    LinkInfo,
+    LinkState,
+    Opening,
+    Transmit,
+)  # fmt: skip
+from trunkline.dialects.maim import MAIM
 from trunkline.dialects.maim.bot import CoreSession, DeniedSession
 from trunkline.errors import LinkLost, LocalProtocolError
-from trunkline.ids import DeliveryId, InboxId, answer_id
+from trunkline.ids import CountingIds, DeliveryId, InboxId, answer_id
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Say
 from trunkline.model.event import Person
@@ -213,3 +234,18 @@ def test_a_denied_session_reads_and_sends_nothing() -> None:
     with pytest.raises(LocalProtocolError):
         session.answered(1, 1)
     assert session.lost(LinkLost(1008)) == (Changed(LinkState.CLOSED),)
+
+
+def test_a_core_that_dials_names_the_platform_and_sits_there() -> None:
+    url = "ws://127.0.0.1/ws"
+    line = options(role="core", link="dial", url=url, platform="qq", token="k")
+    session = MAIM.open(line, Opening("core", "", FakeClock(), CountingIds()))
+    (dial,) = session.begin(None)
+    assert dial == Dial(url, {"platform": "qq", "authorization": "k"}, None, 64 << 20)
+    (changed,) = session.linked(LinkInfo(Head("/ws"), is_dialled=True))
+    assert isinstance(changed, Changed)
+    assert changed.seat is not None
+    assert changed.seat.key == "qq"
+    assert session.lost(LinkLost(1008)) == (
+        Changed(LinkState.CLOSED), Hangup(1008, "", Again("auth")),
+    )  # fmt: skip

@@ -124,10 +124,50 @@ def test_an_adapter_that_is_dialled_checks_tokens_too() -> None:
 
 def test_the_dialect() -> None:
     assert (MAIM.name, MAIM.roles, MAIM.listens, MAIM.dials) == (
-        "maim", ("core", "adapter"), ("core", "adapter"), ("adapter",),
+        "maim", ("core", "adapter"), ("core", "adapter"), ("adapter", "core"),
     )  # fmt: skip
     assert MAIM.paths(options(aliases=("/maim",))) == ("/ws", "/maim")
     assert MAIM.seat_of(Chat("qq", "group", "1")) == "qq"
     assert set(MAIM.traits) == set(MAIM.roles)
     assert set(MAIM.traits.values()) == {Traits()}  # reliability 1: none of them
     assert all(traits.has_reply_expiry for traits in MAIM.traits.values())
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "claim"),
+    [
+        ({"platform": "qq"}, {}, True),
+        ({}, {"platform": "qq"}, True),
+        ({"authorization": "bare"}, {}, True),
+        ({}, {"api_key": "k"}, True),
+        ({"x-apikey": "k"}, {}, True),
+        ({"authorization": "Bearer x"}, {}, None),  # anybody's
+        ({"authorization": " "}, {}, None),
+        ({"x-self-id": "1", "x-client-role": "Universal"}, {}, None),
+        ({}, {}, None),
+    ],
+)
+def test_what_a_head_tells_on_a_shared_path(headers, query, claim) -> None:
+    """Source: guides 6"""
+    assert MAIM.claims is not None
+    assert MAIM.claims(Head("/ws", query, headers)) is claim
+
+
+@pytest.mark.parametrize(
+    ("data", "is_ours"),
+    [
+        (b'{"message_info": {}, "message_segment": null}', True),
+        (b'\xef\xbb\xbf{"message_info": {"time": NaN}}', True),
+        (b'{"message_type_name": "x"}', True),
+        (b'{"type": "chat_message", "message": "message_info"}', False),
+        (b'{"post_type": "meta_event", "message": []}', False),
+        (b'["message_info"]', False),
+        (b"", False),
+        (b"message_info", False),
+        (b"\xff", False),
+        (b"[" * 100_000, False),
+    ],
+)
+def test_what_a_first_message_tells_on_a_shared_path(data, is_ours) -> None:
+    assert MAIM.recognises is not None
+    assert MAIM.recognises(data) is is_ours

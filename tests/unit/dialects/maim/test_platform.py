@@ -14,7 +14,8 @@ from maim_segments import SEGMENTS
 from trunkline.dialects.contract import Again, Changed, Dial, Hangup, LinkState, Sharing, Transmit
 from trunkline.dialects.maim.blocks import UserInfo
 from trunkline.dialects.maim.identity import Context, encode_context
-from trunkline.dialects.maim.platform import cause_of, delay_s
+from trunkline.dialects.maim.platform import delay_s
+from trunkline.dialects.maim.session import cause_of
 from trunkline.errors import LinkLost, LinkTimeout
 from trunkline.model.address import Chat
 from trunkline.model.event import Person

@@ -20,6 +20,7 @@ from trunkline.model.segment import Image, Quote, Text
 BAN = {"type": "notify", "data": {"sub_type": "ban", "duration": 60}}
 LIFT = {"type": "notify", "data": {"sub_type": "lift_ban"}}
 ECHO = "message_id_echo"
+QQ_LINE = Chat("qq", "platform", "qq")
 
 
 def custom(name: str, content: Any) -> bytes:
@@ -252,3 +253,13 @@ def test_a_chat_that_is_no_chat_is_refused() -> None:
 
 def test_the_table_of_moves_is_closed() -> None:
     assert {state for moves in TRANSITIONS.values() for state in moves} <= set(TRANSITIONS)
+
+
+def test_a_whole_frame_leaves_as_it_was_made() -> None:
+    data = b'{"message_info": {"platform":"qq"}, "message_segment": {"type":"text","data":"x"}}'
+    written = core().send(Delivery(DeliveryId(16), QQ_LINE, Act("frame", data)))
+    assert written == [Transmit(data), Settled(DeliveryId(16), Outcome.SENT)]
+    (refused,) = core().send(Delivery(DeliveryId(16), QQ_LINE, Act("frame", b"{}")))
+    assert isinstance(refused, Settled)
+    assert refused.outcome is Outcome.REFUSED
+    assert "no maim frame" in refused.detail
