@@ -4,8 +4,9 @@ The way of a message is straight: a link hands bytes to a protocol session (`dia
 session's events go to the exchange, which decides with the pure pipeline and commits once a beat;
 only then are platforms acknowledged and answers written.
 
-A plugin imports its names from here: `from trunkline import Message, Router`. They are imported on
-first use, so that naming the version costs nothing.
+A plugin imports its names from here: `from trunkline import Message, Router`; a program that embeds
+a line `from trunkline import connect, listen`. They are imported on first use, so that naming the
+version costs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from trunkline.model.event import Person
+    from trunkline.embed import (
+        EmbeddedLine,
+        EmbeddedServer,
+        Fate,
+        Peer,
+        connect,
+        listen,
+        setup_logging,
+    )
+    from trunkline.errors import TrunklineError
+    from trunkline.model.address import Chat
+    from trunkline.model.delivery import Outcome
+    from trunkline.model.event import (
+        Fleeting,
+        MessageReceived,
+        NoticeReceived,
+        Person,
+        RequestReceived,
+    )
+    from trunkline.model.message import plain_text
     from trunkline.model.segment import (
         Face,
         File,
@@ -32,7 +52,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES: Final = {
-    "Person": "model.event",
+    **dict.fromkeys(
+        ("EmbeddedLine", "EmbeddedServer", "Fate", "Peer", "connect", "listen", "setup_logging"),
+        "embed",
+    ),
+    "TrunklineError": "errors",
+    "Chat": "model.address",
+    "Outcome": "model.delivery",
+    **dict.fromkeys(
+        ("Fleeting", "MessageReceived", "NoticeReceived", "Person", "RequestReceived"),
+        "model.event",
+    ),
+    "plain_text": "model.message",
     **dict.fromkeys(("Line", "Message", "Reply", "Router", "Stop"), "plugins.router"),
     **dict.fromkeys(("Conversation", "Log", "Now", "Store"), "plugins.services"),
     **dict.fromkeys(
@@ -45,9 +76,11 @@ _HOMES: Final = {
 }  # fmt: skip
 
 __all__ = [
-    "Conversation", "Face", "File", "Image", "Line", "Log", "Mention", "Message", "Now", "Person",
-    "Quote", "Reply", "Router", "Segment", "Sticker", "Stop", "Store", "Text", "Video", "Voice",
-    "__version__",
+    "Chat", "Conversation", "EmbeddedLine", "EmbeddedServer", "Face", "Fate", "File",
+    "Fleeting", "Image", "Line", "Log", "Mention", "Message", "MessageReceived",
+    "NoticeReceived", "Now", "Outcome", "Peer", "Person", "Quote", "Reply", "RequestReceived",
+    "Router", "Segment", "Sticker", "Stop", "Store", "Text", "TrunklineError", "Video", "Voice",
+    "__version__", "connect", "listen", "plain_text", "setup_logging",
 ]  # fmt: skip
 
 

@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": LOW | {"configuration", "dialects", "pipeline"},
     "configuration": LOW | {"dialects", "pipeline"},
     "web": LOW | SIDES | {"exchange", "lines", "telemetry"},
-    "embed": LOW | SIDES | {"exchange", "lines", "telemetry"},
+    "embed": LOW | SIDES | {"configuration", "exchange", "lines", "telemetry", "web"},
     "guides": LOW | SIDES | {"exchange", "lines", "telemetry", "embed"},
     "testing": LOW | SIDES | {"exchange", "lines", "telemetry", "embed"},
     "dev": LOW | SIDES | {"exchange", "lines", "telemetry", "embed", "testing", "web"},
@@ -72,6 +72,16 @@ SEEN_ONLY_THROUGH: dict[tuple[str, str], frozenset[str]] = {
     ("lines", "exchange"): frozenset({"exchange.contract"}),
     # `dev echo` measures the production listener, not a copy of it (reliability 7).
     ("dev", "web"): frozenset({"web.server"}),
+    # An embedded server is the production listener with the doors of one line.
+    ("embed", "web"): frozenset({"web.server"}),
+    ("embed", "exchange"): frozenset({"exchange.contract"}),
+    ("embed", "dialects"): frozenset(
+        {
+            "dialects.contract",
+            "dialects.options",
+            "dialects.registry",
+        }
+    ),
 }
 
 # Only the registry names the dialects; the shells that show an emulator may name that.

@@ -1,0 +1,94 @@
+"""The end that dials: one link at a time, dialled again when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from trunkline.dialects.contract import Dial
+from trunkline.errors import LinkError, TrunklineError
+from trunkline.lines.contract import Link, LinkUser
+from trunkline.lines.dial import Trust, dial
+from trunkline.lines.line import Line
+from trunkline.lines.supervisor import Pace, Supervisor
+
+from .line import Embedded
+from .watched import WatchedLine
+
+_STOP_S: Final = 2.5
+
+
+class EmbeddedLine(Embedded):
+    """A line that dials, and dials again with the guides' delays until it has given up.
+
+    `async with` returns once the link is ready. How often it tries is `max_failures`; 0 is for
+    ever.
+    """
+
+    _supervisor: Supervisor | None = None
+    _running: asyncio.Task[None] | None = None
+    _last: TrunklineError | None = None
+
+    def reconnect(self) -> None:
+        """End the link and dial at once, also after it has given up.
+
+        Raises:
+            RuntimeError: the line is not open.
+        """
+        if self._supervisor is None:
+            raise RuntimeError("the line is not open")
+        self.error = None
+        if not self._is_over:
+            self._inbox.reopen()
+        self._supervisor.reconnect()
+
+    async def _start(self, line: WatchedLine) -> None:
+        self._supervisor = Supervisor(
+            line,
+            dial=self._dial,
+            kept=self._kept,
+            pace=Pace(self.clock),
+            has_sisters=False,
+            failed=self._failed,
+        )
+        work = self._supervisor.run()
+        self._running = asyncio.get_running_loop().create_task(work, name="embed line")
+        await self._wait(lambda: self.is_connected or self.error is not None)
+        if self.error is not None:
+            raise self.error
+
+    async def _stop(self, line: WatchedLine) -> None:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+    async def _stopped(self) -> None:
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=_STOP_S)
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _kept(self, line: str, account: str) -> bytes | None:
+        return self._inbox.kept.get((line, account))
+
+    async def _dial(self, line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
+        options = line.options
+        try:
+            return await dial(
+                target,
+                enter,
+                self._commons,
+                trust=Trust(options.ca_file, options.pin_sha256, options.tls_insecure),
+                limits=line.limits,
+                is_binary=line.is_binary,
+            )
+        except TrunklineError as error:
+            self._last = error
+            raise
+
+    def _failed(self, failures: int, why: str) -> None:
+        error: TrunklineError = LinkError(f"gave up after {failures} attempts: {why}")
+        if self._last is not None and not isinstance(self._last, LinkError):
+            error = self._last  # what no further attempt can mend: a file or an address of ours
+        error.__cause__ = self._last if error is not self._last else None
+        self._give_up(error)

@@ -1,0 +1,178 @@
+"""What leaves an embedded line: from a target to a link, and back to what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from trunkline.clock import Clock
+from trunkline.dialects.contract import Settled
+from trunkline.errors import DeliveryRefused
+from trunkline.exchange.contract import Origin
+from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
+from trunkline.lines.roster import Roster
+from trunkline.model.address import Chat, parse_address
+from trunkline.model.delivery import Delivery, Outcome, Say, What
+from trunkline.model.event import DurableEvent
+from trunkline.model.message import Segments, parse_message
+from trunkline.model.segment import Segment, Text
+
+from .inbox import Inbox
+from .settings import Settings
+from .watched import Peer
+
+Target: TypeAlias = str | Chat | DurableEvent
+Message: TypeAlias = str | Segment | Sequence[Segment]
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """What became of a message.
+
+    Args:
+        outcome: CONFIRMED (the peer has it), SENT (written; this dialect gives no proof), UNCERTAIN
+            (it may or may not have arrived) or LATER (nothing was written).
+        peer_id: the peer's id of the message, or "".
+        detail: why, when it is UNCERTAIN or LATER.
+        wait_s: when LATER: not before so many seconds.
+    """
+
+    outcome: Outcome
+    peer_id: str = ""
+    detail: str = ""
+    wait_s: float = 0.0
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether it was written, as far as anybody can know."""
+        return self.outcome in (Outcome.SENT, Outcome.CONFIRMED)
+
+
+class Wait(Protocol):
+    """Waits until something is so, the line is over or the time is; says whether it is so."""
+
+    def __call__(
+        self, is_so: Callable[[], bool], timeout_s: float | None = None, /
+    ) -> Awaitable[bool]:
+        """Wait."""
+        ...
+
+
+class Outgoing:
+    """Sends over the links of one line.
+
+    Args:
+        settings: of the line.
+        inbox: gets the sessions' word.
+        roster: who sits where.
+        ids, clock: for deliveries.
+        wait: until a link is there.
+        peers: who is connected.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        inbox: Inbox,
+        roster: Roster,
+        *,
+        ids: Ids,
+        clock: Clock,
+        wait: Wait,
+        peers: Callable[[], Sequence[Peer]],
+    ) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._roster = roster
+        self._ids = ids
+        self._clock = clock
+        self._wait = wait
+        self._peers = peers
+
+    async def deliver(
+        self, target: Target, what: What, timeout_s: float, context: bytes = b""
+    ) -> Fate:
+        """Wait for a link, send, wait for the session's word.
+
+        Args:
+            context: what the session needs to address it; b"" = what the target says.
+
+        Raises:
+            DeliveryRefused: the peer or the dialect said no.
+            ValueError: the target is none.
+        """
+        chat, context, is_answer = self._resolve(target, context)
+        dialect = self._settings.dialect
+        if dialect.kinds and chat.kind not in dialect.kinds and isinstance(what, Say):
+            raise ValueError(f"a {dialect.name} target is {' or '.join(dialect.kinds)}:ID")
+        if not await self._wait(lambda: bool(self._find(chat)), timeout_s):
+            return Fate(Outcome.LATER, detail="nobody is connected who could take it")
+        row = self._ids.next()
+        # The id of an answer says so, and a dialect can then name the question.
+        ident = answer_id(InboxId(row), 0) if is_answer else DeliveryId(row)
+        delivery = Delivery(ident, self._seated_at(chat), what, context, self._clock.now_ms())
+        origins = self._find(chat)
+        fate = self._inbox.expect(ident, len(origins))
+        try:
+            for origin in origins:
+                origin.deliver((delivery,))
+                origin.flush()
+            async with asyncio.timeout(timeout_s):
+                settled = await fate
+        except TimeoutError:
+            return Fate(Outcome.UNCERTAIN, detail=f"no word of the peer within {timeout_s:g} s")
+        finally:
+            self._inbox.forget(ident)
+        return _to_fate(settled)
+
+    def _resolve(self, target: Target, context: bytes) -> tuple[Chat, bytes, bool]:
+        """Return the chat, what the session needs to address it, and whether it is an answer."""
+        if isinstance(target, str):
+            address = parse_address(f"embedded/{target}")
+            chat = Chat(address.account, address.kind, address.id)
+        elif isinstance(target, Chat):
+            chat = target
+        else:
+            return target.chat, target.context, bool(target.context)
+        where = self._seated_at(Chat(chat.account, chat.kind, chat.id))
+        return chat, context or self._inbox.contexts.get(where, b""), False
+
+    def _seated_at(self, chat: Chat) -> Chat:
+        """Return the chat with the account filled in, when only one can be meant."""
+        if chat.account:
+            return chat
+        accounts = {peer.account for peer in self._peers()}
+        if len(accounts) > 1:
+            names = ", ".join(sorted(accounts))
+            raise ValueError(f"name the account, as in {chat.kind}:{chat.id}@…; here are {names}")
+        return Chat(accounts.pop(), chat.kind, chat.id, chat.name) if accounts else chat
+
+    def _find(self, chat: Chat) -> Sequence[Origin]:
+        seat = self._settings.dialect.seat_of(self._seated_at(chat))
+        return self._roster.find(self._settings.name, seat)
+
+
+def read_message(message: Message) -> Segments:
+    """Return a message as segments.
+
+    Raises:
+        ValueError: there is nothing in it.
+        TypeError: something in it is no segment.
+    """
+    if isinstance(message, str):
+        return parse_message(message)
+    segments = tuple(message) if isinstance(message, Sequence) else (message,)
+    for part in segments:
+        if not isinstance(part, Segment):  # pyright: ignore[reportUnnecessaryIsInstance] - callers
+            raise TypeError(f"{type(part).__name__} is no segment")
+    if all(type(part) is Text and not part.text.strip() for part in segments):
+        raise ValueError("the message is empty")
+    return segments
+
+
+def _to_fate(settled: Settled) -> Fate:
+    if settled.outcome is Outcome.REFUSED:
+        raise DeliveryRefused(settled.detail or "the peer refused the message")
+    return Fate(settled.outcome, settled.peer_id, settled.detail, settled.wait_s)

@@ -1,0 +1,103 @@
+"""What `connect` and `listen` are given, checked as `trunkline.toml` is.
+
+The checks and their sentences are those of `configuration`, so a key means the same in both places.
+Keys of the pipeline and the store are refused: nothing here would act on them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+import msgspec
+
+from trunkline.configuration.language import language_of
+from trunkline.configuration.lines import read_line
+from trunkline.configuration.listening import find_missing
+from trunkline.configuration.problems import Problems
+from trunkline.configuration.sections import Server
+from trunkline.configuration.source import Source
+from trunkline.dialects.contract import Dialect, Direction
+from trunkline.dialects.options import LineOptions
+from trunkline.dialects.registry import DIALECTS
+from trunkline.errors import ConfigError, UnsafeConfig
+
+BIND: Final = "127.0.0.1:8080"  # Source: design 3, `[server]`
+_NOWHERE: Final = Server.model_validate({})  # an embedded line has no main port: loopback is safe
+# Tried so often by `connect`; a dialect that is not here tries for ever. Source: guides 5
+GIVES_UP_AFTER: Final[Mapping[str, int]] = {"maim": 5}
+# What only the whole product acts on. Said, not ignored.
+_OF_THE_PRODUCT: Final = frozenset({
+    "debounce_s", "enabled", "mode", "operator_token", "retention_days", "stale_after_s",
+})  # fmt: skip
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One checked line.
+
+    Args:
+        name: of the line in log lines: the dialect's.
+    """
+
+    name: str
+    dialect: Dialect
+    options: LineOptions
+
+
+def read_settings(dialect: str, link: Direction, given: Mapping[str, object]) -> Settings:
+    """Check the keys of a line.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems = _problems(link)
+    raw: dict[str, Any] = {key: _plain(value) for key, value in given.items()}
+    raw = {"link": link, **raw, "dialect": dialect}
+    if raw["link"] != link:
+        other = "listen" if link == "dial" else "connect"
+        problems.add(("link",), f"请用 {other}()", f"is what {other}() is for")
+    known = DIALECTS.get(dialect)
+    if known is not None:
+        roles = known.dials if link == "dial" else known.listens
+        raw.setdefault("role", roles[0] if roles else known.roles[0])
+        if link == "listen":
+            raw.setdefault("bind", BIND)
+        elif dialect in GIVES_UP_AFTER:
+            raw.setdefault("max_failures", GIVES_UP_AFTER[dialect])
+        for key in sorted(raw.keys() & _OF_THE_PRODUCT):
+            problems.add(
+                ("lines", dialect, key),
+                "只用于 trunkline serve",
+                "is for `trunkline serve`: an embedded line has no pipeline and no store",
+            )
+            del raw[key]
+    # Python gives every value with its type, so nothing of the environment is laid over it.
+    source = Source(None, {"lines": {dialect: raw}}, os.environ, {})
+    options = read_line(source, dialect, raw, problems, DIALECTS)
+    if known is None or options is None or len(problems):
+        raise ConfigError(problems.texts())
+    return Settings(dialect, known, options)
+
+
+def require_safe(settings: Settings) -> None:
+    """Refuse an address that strangers can reach and that nothing guards.
+
+    Raises:
+        UnsafeConfig: naming what is missing (exit 78).
+    """
+    lines = {settings.name: settings.options}
+    if missing := find_missing(_NOWHERE, lines, DIALECTS, _problems("listen")):
+        raise UnsafeConfig(missing)
+
+
+def _problems(link: Direction) -> Problems:
+    return Problems(language_of(os.environ), "connect()" if link == "dial" else "listen()")
+
+
+def _plain(value: object) -> object:
+    """Return a value as a file would hold it: paths as text, tuples as lists."""
+    if isinstance(value, PurePath):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - checked by the options model

@@ -1,0 +1,82 @@
+"""The files of `examples/guides`, run as they stand against one another."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "guides"
+ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(file: str, port: int) -> Iterator[None]:
+    """Run a server of the examples until the block ends; it is up once it accepts."""
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / file), str(port)],
+        stdout=subprocess.DEVNULL, env=ENVIRONMENT,
+    )  # fmt: skip
+    try:
+        for _ in range(1000):
+            with socket.socket() as probe:
+                probe.settimeout(0.02)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            try:
+                process.wait(0.02)
+            except subprocess.TimeoutExpired:
+                continue
+            raise AssertionError(f"{file} ended: {process.returncode}")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def run(file: str, url: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / file), url],
+        text=True, encoding="utf-8", capture_output=True, timeout=30, check=False,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_guide_003():
+    port = free_port()
+    with serving("contact/api/tcp_contact.py", port):
+        said = run("contact/test/websocket_contact_test.py", f"ws://127.0.0.1:{port}/contact")
+    assert said == "✅ confirmed\n🤖 收到：你好，我想咨询一些问题\n"
+
+
+@pytest.mark.parametrize("file", ["maim/client.py", "maim/router.py"])
+def test_guide_004(file):
+    port = free_port()
+    with serving("maim/server.py", port):
+        said = run(file, f"ws://127.0.0.1:{port}/ws")
+    assert said.startswith("收到消息: ")
+
+
+def test_the_helpers_of_guide_003_make_its_frames(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES / "contact"))
+    from utils.ws_utils import chat_message, contact_request  # type: ignore[import-not-found]
+
+    assert set(chat_message("x")) == {"type", "message", "timestamp"}
+    assert set(contact_request("x")) == {"type", "message", "timestamp", "userAgent"}
+    from api.tcp_contact import run_contact_server  # type: ignore[import-not-found]
+
+    assert callable(run_contact_server)

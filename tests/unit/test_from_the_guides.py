@@ -1,0 +1,287 @@
+"""The mapping page: every name of its tables exists and behaves as the page says.
+
+A row without a check is red, and so is a check without a row. With the guides at hand, every frame
+type, field, class and function of theirs must stand on the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import peers
+import trunkline
+from maim_lines import core, message, receive
+from trunkline.dialects.contact import CONTACT
+from trunkline.dialects.maim import MAIM
+from trunkline.dialects.maim.bot import DENIED_CODE, DENIED_REASON
+from trunkline.dialects.maim.session import cause_of
+from trunkline.embed.settings import GIVES_UP_AFTER
+from trunkline.guides.contact import PATH, ContactServer
+from trunkline.guides.maim import MessageServer, RouteConfig, Router, TargetConfig
+from trunkline.model.message import plain_text
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "docs/from-the-guides.md", ROOT / "docs/from-the-guides.zh-CN.md"]
+EMBEDDING = [ROOT / "docs/embedding.md", ROOT / "docs/embedding.zh-CN.md"]
+GUIDES = ROOT.parent / "shared" / "guides"
+ROW = re.compile(r"^\| `([^`]+)` \| (.+?) \|(.*)\|$", re.MULTILINE)
+CODE = re.compile(r"`([^`]+)`")
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def rows(page: Path) -> dict[str, tuple[str, str]]:
+    text = page.read_text("utf-8")
+    found: dict[str, tuple[str, str]] = {}
+    for part in re.split(r"^## ", text, flags=re.MULTILINE):
+        for name, ours, note in ROW.findall(part):
+            found_in = re.match(r"\D*(\d+)", part)
+            assert found_in is not None
+            found[f"{found_in[1]} {name}"] = (ours, note)
+    return found
+
+
+def find(name: str) -> object:
+    """Import a dotted name: a module's attribute, or an attribute of that."""
+    parts = name.split(".")
+    for size in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:size]))
+        except ImportError:
+            continue
+        for part in parts[size:]:
+            found = getattr(found, part)
+        return found
+    raise AssertionError(name)
+
+
+def talk(frame: dict[str, Any] | str | None, count: int, path: str = "") -> list[dict[str, Any]]:
+    """Send a frame to a contact service; return the greeting or its answers."""
+
+    async def work() -> list[dict[str, Any]]:
+        server = ContactServer(port=0)
+        async with asyncio.timeout(15), server.server:
+            answering = asyncio.ensure_future(server.answer())
+            async with peers.dial(server.url.removesuffix(PATH) + (path or PATH)) as socket:
+                greeting = await peers.receive(socket)
+                if frame is not None:
+                    await socket.send(frame if isinstance(frame, str) else json.dumps(frame))
+                answers = [await peers.receive(socket) for _ in range(count)]
+            server.stop()
+            await answering
+        return answers or [greeting]
+
+    return asyncio.run(work())
+
+
+def types(frame: dict[str, Any] | str | None, count: int) -> list[str]:
+    answers = talk(frame, count)
+    assert all(answer["timestamp"] for answer in answers)
+    return [answer["type"] for answer in answers]
+
+
+def heard(**info: Any) -> Any:
+    return receive(core(), message(**info))
+
+
+def segment(kind: str, data: Any) -> object:
+    said = json.loads(message())
+    said["message_segment"] = {"type": kind, "data": data}
+    return receive(core(), json.dumps(said).encode()).segments[0]
+
+
+def parameters(call: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(call).parameters)
+
+
+def says(page: str, words: str) -> bool:
+    return words in (ROOT / "docs" / page).read_text("utf-8")
+
+
+def greets() -> bool:
+    (greeting,) = talk(None, 0)
+    return greeting["type"] == "connection_established" and bool(
+        greeting["client_id"] and greeting["timestamp"] and greeting["message"]
+    )
+
+
+def aliases() -> bool:
+    for path in CONTACT.options(dialect="contact").aliases:
+        talk(None, 0, path)
+    return True
+
+
+CHAT = peers.chat("hi")
+REQUEST = {**CHAT, "type": "contact_request", "userAgent": "x"}
+GROUP = {"platform": "qq", "group_id": "42", "group_name": "G"}
+SEND = ["self", "target", "message", "timeout_s"]
+CHECKS: dict[str, Callable[[], bool]] = {
+    "003 ws://127.0.0.1:8080/contact": lambda: CONTACT.options(dialect="contact").path == PATH,
+    "003 location /websocket/": aliases,
+    "003 proxy_read_timeout 86400": lambda: says("nginx.md", "86400"),
+    "003 connection_established": greets,
+    "003 contact_request": lambda: types(REQUEST, 1) == ["contact_request_received"],
+    "003 chat_message": lambda: types(CHAT, 2) == ["chat_message_received", "chat_message"],
+    "003 ping": lambda: types({"type": "ping"}, 1) == ["pong"],
+    "003 error": lambda: types("{", 1) == ["error"] and types({"type": "x"}, 1) == ["error"],
+    "003 run_contact_server()": lambda: True,
+    "003 generate_ai_response(self, message)": lambda: (
+        parameters(ContactServer.generate_ai_response) == ["self", "message"]
+    ),
+    "003 save_chat_message(self, client_id, message, sender)": lambda: (
+        parameters(ContactServer.save_chat_message) == ["self", "client_id", "message", "sender"]
+    ),
+    "003 broadcast_message(self, message)": lambda: (
+        parameters(ContactServer.broadcast_message) == ["self", "message"]
+    ),
+    "003 self.connected_clients": lambda: ContactServer(port=0).connected_clients == {},
+    "003 python api/tcp_contact.py": lambda: True,
+    "003 python test/websocket_contact_test.py": lambda: True,
+    "003 setTimeout(connectWebSocket, 5000)": lambda: (
+        [CONTACT.delay_s("lost", nth) for nth in (1, 2, 99)] == [5.0, 5.0, 5.0]
+    ),
+    "004 ws://127.0.0.1:8090/ws": lambda: MAIM.options(dialect="maim").path == "/ws",
+    "004 wss://127.0.0.1:8090/ws": lambda: True,
+    "004 8000 (MaimCore)": lambda: True,
+    "004 18000 (MessageServer)": lambda: (
+        inspect.signature(MessageServer).parameters["port"].default == 18000
+    ),
+    "004 platform": lambda: MAIM.options(dialect="maim").platform == "default",
+    "004 authorization": lambda: True,
+    "004 1008": lambda: (
+        (DENIED_CODE, DENIED_REASON) == (1008, "Invalid or missing token")
+        and cause_of(1008, "") == "auth"
+    ),
+    "004 1000": lambda: cause_of(1000, "replaced by a newer connection") == "replaced",
+    "004 1006": lambda: cause_of(1006, "") == "lost",
+    "004 message_info": lambda: heard().chat.account == "qq",
+    "004 message_id": lambda: heard(message_id="m7").peer_id == "m7",
+    "004 time": lambda: heard(time=1.5).at_ms == 1500,
+    "004 user_info": lambda: heard().sender.id != "",
+    "004 group_info": lambda: (
+        heard(group_info=GROUP).chat.kind == "group" and heard().chat.kind == "private"
+    ),
+    "004 format_info": lambda: (
+        b"voice" in heard(format_info={"accept_format": ["text", "voice"]}).context
+    ),
+    "004 template_info": lambda: (
+        b"tmpl" in heard(template_info={"template_items": {}, "template_name": "tmpl"}).context
+    ),
+    "004 additional_config": lambda: b"extra" in heard(additional_config={"extra": 1}).context,
+    "004 message_segment": lambda: len(heard().segments) == 1,
+    "004 raw_message": lambda: plain_text(heard().segments) != "",
+    "004 text": lambda: segment("text", "x") == trunkline.Text("x"),
+    "004 image": lambda: segment("image", "eHg=") == trunkline.Image(b"xx"),
+    "004 emoji": lambda: segment("emoji", "😀") == trunkline.Sticker(text="😀"),
+    "004 at": lambda: segment("at", "u") == trunkline.Mention("u"),
+    "004 reply": lambda: segment("reply", "m") == trunkline.Quote("m"),
+    "004 seglist": lambda: (
+        segment("seglist", [{"type": "seglist", "data": [{"type": "text", "data": "x"}]}])
+        == trunkline.Text("x")
+    ),
+    "004 MaimMessageClient(url, platform, token, ssl_verify)": lambda: (
+        {"url", "platform", "token", "ca_file"} <= set(MAIM.options.model_fields)
+    ),
+    "004 connect()": lambda: True,
+    "004 disconnect()": lambda: True,
+    "004 send_message(message_info, segments, raw_message)": lambda: (
+        parameters(Router.send_message) == ["self", "message"]
+    ),
+    "004 send_text_message(user_id, text, group_id)": lambda: (
+        parameters(trunkline.EmbeddedLine.send) == SEND and MAIM.kinds == ("private", "group")
+    ),
+    "004 listen()": lambda: True,
+    "004 handle_message(message)": lambda: True,
+    "004 connected": lambda: not trunkline.connect("maim", url="ws://127.0.0.1:1/ws").is_connected,
+    "004 connectWithRetry(client, maxRetries = 5)": lambda: (
+        GIVES_UP_AFTER["maim"] == 5
+        and [MAIM.delay_s("lost", nth) for nth in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
+    ),
+    "004 MessageServer(host, port, ssl_certfile, ssl_keyfile, mode)": lambda: (
+        {"host", "port", "ssl_certfile", "ssl_keyfile", "mode"} <= set(parameters(MessageServer))
+    ),
+    "004 TargetConfig(url, ssl_verify)": lambda: (
+        TargetConfig(url="wss://h/ws", ssl_verify="c").to_dict()["ssl_verify"] == "c"
+    ),
+    "004 RouteConfig": lambda: RouteConfig({}).to_dict() == {"route_config": {}},
+    "004 Router": lambda: Router is not trunkline.Router,
+}
+
+
+def test_every_row_has_its_check():
+    assert rows(PAGES[0]).keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_it_behaves(name):
+    assert CHECKS[name]()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_of_ours_exists(page):
+    options = {*CONTACT.options.model_fields, *MAIM.options.model_fields}
+    for name, (ours, _) in rows(page).items():
+        for word in CODE.findall(ours) or [re.findall(r"\]\(([^)]+)\)", ours)[0]]:
+            if word.startswith("trunkline."):
+                assert find(word) is not None, name
+            elif word.startswith("examples/"):
+                assert (ROOT / word).is_file(), word
+            elif word.endswith(".md"):
+                assert (ROOT / "docs" / word).is_file(), word
+            elif not word.startswith(("trunkline ", "run_", "ContactServer.")):
+                assert word in options, word
+
+
+def test_both_languages_have_the_same_rows_and_shape():
+    one, other = map(rows, PAGES)
+    assert {name: CODE.findall(ours) for name, (ours, _) in one.items()} == {
+        name: CODE.findall(ours) for name, (ours, _) in other.items()
+    }
+    for pair in (PAGES, EMBEDDING):
+        texts = [PYTHON.sub("", page.read_text("utf-8")) for page in pair]
+        levels = [re.findall(r"^(#+) ", text, re.MULTILINE) for text in texts]
+        assert levels[0] == levels[1]
+        assert texts[0].count("\n| ") == texts[1].count("\n| ")
+
+
+def test_the_samples_of_the_embedding_page_are_the_same_and_import_what_there_is():
+    one, other = (PYTHON.findall(page.read_text("utf-8")) for page in EMBEDDING)
+    assert one == other
+    assert len(one) == 3
+    for sample in one:
+        compile(sample, "embedding.md", "exec")
+        (names,) = re.findall(r"^from trunkline import (.+)$", sample, re.MULTILINE)
+        assert set(names.split(", ")) <= set(trunkline.__all__)
+
+
+@pytest.mark.parametrize(
+    ("guide", "pattern"),
+    [
+        ("003-contact.txt", r'"type": "(\w+)"'),
+        ("003-contact.txt", r"^(?:async )?def (\w+)\(self"),
+        ("004-maim.txt", r'"type": "(\w+)"'),
+        ("004-maim.txt", r"^\| `(\w+)` \|"),
+        ("004-maim.txt", r"^    (?:async )?def ([a-z]\w+)\(self"),
+        ("004-maim.txt", r"^class (\w+)"),
+        ("004-maim.txt", r"(\w+(?:Server|Config))\("),
+    ],
+)
+def test_no_name_of_a_guide_is_missing(guide, pattern):
+    path = GUIDES / guide
+    if not path.is_file():
+        pytest.skip(f"the guide {guide} is not at hand: names are not compared")
+    found = set(re.findall(pattern, path.read_text("utf-8"), re.MULTILINE))
+    assert found
+    text = PAGES[0].read_text("utf-8")
+    # These stand inside another row: ids and names of a person or a group.
+    inner = {"user_id", "user_nickname", "user_cardname", "group_id", "group_name"}
+    missing = [name for name in found - inner if not re.search(rf"\b{name}\b", text)]
+    assert missing == []
