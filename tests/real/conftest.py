@@ -42,6 +42,24 @@ def websockets_python() -> str:
 
 
 @pytest.fixture(scope="session")
+def websockets13_python() -> str:
+    """The python of an environment with `websockets` 13, whose `connect` takes `extra_headers`."""
+    return _made("peer.sh", "websockets13")
+
+
+@pytest.fixture(scope="session")
+def ws_folder() -> str:
+    """A folder with the npm package `ws` in its node_modules."""
+    return _made("node-peer.sh", "ws")
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    """The path of an nginx."""
+    return _made("nginx.sh")
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium."""
     return _made("chromium.sh")

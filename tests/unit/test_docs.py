@@ -24,7 +24,8 @@ SOURCE = ROOT / "src" / "trunkline"
 SCRIPT = ROOT / "scripts" / "docs.py"
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 TWINS = [(ROOT / "README.md", ROOT / "README.zh-CN.md"),
-         (ROOT / "docs/operate.md", ROOT / "docs/operate.zh-CN.md")]  # fmt: skip
+         (ROOT / "docs/operate.md", ROOT / "docs/operate.zh-CN.md"),
+         (ROOT / "docs/nginx.md", ROOT / "docs/nginx.zh-CN.md")]  # fmt: skip
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)

@@ -38,7 +38,7 @@ def init(
             text(f"现有：{there}", f"there are: {there}"),
         )
     try:
-        written = write_template(folder, template)
+        written = _write(folder, template)
     except FileExistsError as error:
         fail(
             ExitCode.PROBLEM,
@@ -49,3 +49,18 @@ def init(
         say(f"  {text('已写', 'created')}  {path}")
     here = "" if folder == Path() else f"cd {folder} && "
     say(f"  {text('下一步', 'next')}  {here}trunkline serve")
+
+
+def _write(folder: Path, template: str) -> list[Path]:
+    """Write the files; the one with TLS gets its certificate too, or nothing is written."""
+    if template != "guides":
+        return write_template(folder, template)
+    from .cert import CERT_NAME, FOLDER, KEY_NAME, make_certificate
+
+    pair = [folder / FOLDER / name for name in (CERT_NAME, KEY_NAME)]
+    for path in pair:
+        if path.exists():
+            raise FileExistsError(str(path))
+    written = write_template(folder, template)
+    make_certificate(folder / FOLDER)
+    return [*written, *pair]

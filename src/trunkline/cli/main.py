@@ -28,6 +28,7 @@ from trunkline.errors import (
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "serve": ("trunkline.cli.serve", "运行（不写命令时就是它）", "run (what no command means)"),
     "init": ("trunkline.cli.init", "写出配置和示例规则", "write a configuration and example rules"),
+    "cert": ("trunkline.cli.cert", "写出本机用的证书", "write a certificate for this machine"),
     "check": ("trunkline.cli.check", "检查配置，一次列出所有问题", "check the configuration"),
     "lines": ("trunkline.cli.lines", "线路：查看、暂停、恢复、重连", "see and steer lines"),
     "send": ("trunkline.cli.send", "发送一条消息", "send a message"),
@@ -44,7 +45,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 # design 3 names these; they come with later issues
 NOT_BUILT: Final = frozenset({
-    "cert", "takeover", "rules", "sandbox", "proto", "doctor", "backup", "restore",
+    "takeover", "rules", "sandbox", "proto", "doctor", "backup", "restore",
 })  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""`trunkline serve`: run. The first time it also makes a folder; `--demo` needs no account."""
+"""`trunkline serve`: run. The first time it also makes a folder; `--demo` needs no account.
+
+`--guides` is in `tour.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import is_terminal, print_ready, text, warn
+from .output import ExitCode, fail, is_terminal, print_ready, text, warn
 
 if TYPE_CHECKING:
     from trunkline.app import App, Ready
     from trunkline.config import Config
+
+    from .tour import Tour
 
 
 def register(app: typer.Typer) -> None:
@@ -39,19 +44,54 @@ def serve(
             "--demo", help=text("演示：模拟访客，无需账号", "simulated people; no account needed")
         ),
     ] = False,
+    guides: Annotated[
+        bool,
+        typer.Option(
+            "--guides",
+            help=text("指南自己的端口和路径", "the guides' own ports and paths"),
+        ),
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help=text("--guides 不用 TLS", "with --guides: without TLS")),
+    ] = False,
 ) -> None:
     """Run until SIGTERM or Ctrl-C."""
-    with _folder(config, is_demo=demo) as path:
+    if guides and (demo or config is not None):
+        fail(
+            ExitCode.USAGE,
+            text(
+                "--guides 自带配置，不能与 --demo 或 -c 同用",
+                "--guides has its own configuration: not together with --demo or -c",
+            ),
+            text(
+                "trunkline init --template guides 可写出这份配置",
+                "trunkline init --template guides writes that configuration",
+            ),
+        )
+    if plain and not guides:
+        fail(ExitCode.USAGE, text("--plain 只用于 --guides", "--plain is only for --guides"))
+    tour = _plan_tour(port, is_plain=plain) if guides else None
+    with _folder(config, tour, is_demo=demo) as path:
         loaded = _load(path, port)
-        raise SystemExit(_run(loaded, is_demo=demo))
+        raise SystemExit(_run(loaded, tour, is_demo=demo))
+
+
+def _plan_tour(port: int | None, *, is_plain: bool) -> Tour:
+    from .tour import plan
+
+    return plan(port, is_plain=is_plain)
 
 
 @contextlib.contextmanager
-def _folder(config: Path | None, *, is_demo: bool) -> Generator[Path]:
-    """Find the configuration, or make one: in a temporary folder for the demo."""
+def _folder(config: Path | None, tour: Tour | None, *, is_demo: bool) -> Generator[Path]:
+    """Find the configuration, or make one: in a temporary folder for the demo and the guides."""
     from trunkline.config import ensure_folder, find_config
 
-    if config is not None:
+    if tour is not None:
+        with tempfile.TemporaryDirectory(prefix="trunkline-guides-") as folder:
+            yield tour.write(Path(folder))
+    elif config is not None:
         yield config
     elif is_demo:
         from trunkline.dev.demo import write_demo
@@ -79,7 +119,7 @@ def _load(path: Path, port: int | None) -> Config:
     return loaded
 
 
-def _run(config: Config, *, is_demo: bool) -> int:
+def _run(config: Config, tour: Tour | None, *, is_demo: bool) -> int:
     from trunkline.app import App, run_loop
 
     async def main() -> int:
@@ -92,7 +132,7 @@ def _run(config: Config, *, is_demo: bool) -> int:
             people = Demo(app.dial, app.clock, ready.url)
             people.start()
         print_ready(url=ready.url, **ready.sockets)
-        _greet(app, ready)
+        _greet(app, ready, tour)
         try:
             await app.run()
         finally:
@@ -103,7 +143,7 @@ def _run(config: Config, *, is_demo: bool) -> int:
     return run_loop(main)
 
 
-def _greet(app: App, ready: Ready) -> None:
+def _greet(app: App, ready: Ready, tour: Tour | None) -> None:
     """Say where things are, on stderr: stdout has the `ready` line alone."""
     lines = [
         text(
@@ -114,8 +154,11 @@ def _greet(app: App, ready: Ready) -> None:
     if ready.demo_url:
         lines.append(text(f"聊天页面    {ready.demo_url}", f"chat page   {ready.demo_url}"))
     lines.append(text(f"API 令牌    {ready.token_file}", f"API token   {ready.token_file}"))
-    for line in app.lines.values():
-        lines.extend(f"{line.name:<11} {where}" for where in line.where)
+    if tour is None:
+        for line in app.lines.values():
+            lines.extend(f"{line.name:<11} {where}" for where in line.where)
+    else:
+        lines.extend(tour.tell(app.lines))
     if app.config.open_lines:
         names = ", ".join(app.config.open_lines)
         lines.append(

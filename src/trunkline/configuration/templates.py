@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from .guides import write_guides
+
 FILE_NAME: Final = "trunkline.toml"
 
 _FIRST = """\
@@ -97,6 +99,7 @@ def _token() -> str:
 TEMPLATES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "blog": {FILE_NAME: lambda: _BLOG},
     "maim": {FILE_NAME: lambda: _MAIM, "mai.token": _token},
+    "guides": {FILE_NAME: write_guides},
 }
 
 

