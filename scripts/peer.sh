@@ -14,13 +14,18 @@ fi
 
 target=".peers/$name"
 stamp="$target/.stamp"
-if ! { [ -f "$stamp" ] && [ "$stamp" -nt "$lock" ] && [ -x "$target/bin/python" ]; }; then
+made_from="$(cksum < "$lock")" # what it says, not how old it is: in a fresh clone every file is new
+if [ ! -x "$target/bin/python" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
+    if [ -L .peers ] || [ -L "$target" ]; then
+        echo "peer: $target is a link, and another checkout uses it: not rebuilt" >&2
+        exit 1
+    fi
     . scripts/tools.sh
     find_uv
     echo "peer: making $target (locked, hash-checked)" >&2
     mkdir -p .peers
     "$uv" venv --quiet --clear --python "$python" "$target"
     "$uv" pip install --quiet --python "$target/bin/python" --require-hashes -r "$lock"
-    touch "$stamp"
+    echo "$made_from" > "$stamp"
 fi
 echo "$PWD/$target/bin/python"

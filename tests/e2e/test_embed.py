@@ -279,6 +279,46 @@ def test_a_wrong_token_is_told_and_given_up():
     story(work())
 
 
+def test_a_wrong_token_is_an_error_at_once_while_opening():
+    async def work():
+        async with listen("maim", bind=HERE, token="right") as server:
+            # With the guides' delays the second attempt would be seconds away.
+            with pytest.raises(LinkError, match="1008"):
+                async with connect("maim", url=server.url, token="wrong"):
+                    pass
+
+    story(work())
+
+
+def test_send_waits_for_a_slow_reader_and_close_loses_nothing():
+    total = 120
+
+    async def work():
+        async with listen("maim", bind=HERE, queue_events=4) as server:
+            line = await connect("maim", url=server.url, platform="p").open()
+            sent: list[int] = []
+
+            async def send_all() -> None:
+                for number in range(total):
+                    fate = await line.send("private:u", f"{number} " + "z" * 200_000)
+                    assert fate.outcome is Outcome.SENT
+                    sent.append(number)
+                await line.close()
+
+            sending = asyncio.create_task(send_all())
+            while not sent or any(link.buffered_bytes < 262_144 for link in line.line.open_links):
+                await asyncio.sleep(0)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            # Nobody reads: the sender stands still long before it is through.
+            assert len(sent) < total
+            got = [plain_text((await message(server)).segments).split()[0] for _ in range(total)]
+            assert got == [str(number) for number in range(total)]
+            await sending
+
+    story(work())
+
+
 def test_reconnect_works_after_it_has_given_up():
     async def work():
         server = listen("maim", bind=HERE)

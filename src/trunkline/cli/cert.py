@@ -77,6 +77,11 @@ def cert(
             text(f"{error} 已存在，未改动任何文件", f"{error} exists; nothing was changed"),
             text("换一个目录，或加 --force 覆盖", "choose another folder, or overwrite by --force"),
         )
+    except NotADirectoryError:
+        fail(
+            ExitCode.USAGE,
+            text(f"{folder} 是文件，请给出目录", f"{folder} is a file; name a folder"),
+        )
     except ValueError as error:
         fail(
             ExitCode.USAGE,
@@ -109,6 +114,7 @@ def make_certificate(folder: Path, hosts: Sequence[str] = (), *, is_forced: bool
 
     Raises:
         FileExistsError: one of the files is there; nothing was written.
+        NotADirectoryError: the folder is a file.
         ValueError: a host is neither a name nor an address.
     """
     from cryptography.hazmat.primitives import hashes, serialization
@@ -117,6 +123,8 @@ def make_certificate(folder: Path, hosts: Sequence[str] = (), *, is_forced: bool
     cert_path, key_path = folder / CERT_NAME, folder / KEY_NAME
     all_hosts = tuple(dict.fromkeys((*HOSTS, *hosts)))
     names = [_name(each) for each in all_hosts]
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(str(folder))
     for path in (cert_path, key_path):
         if path.exists() and not is_forced:
             raise FileExistsError(str(path))

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from trunkline.dialects.contract import Dial
-from trunkline.errors import LinkError, TrunklineError
+from trunkline.errors import LinkError, LinkLost, LinkRefused, TrunklineError
 from trunkline.lines.contract import Link, LinkUser
 from trunkline.lines.dial import Trust, dial
+from trunkline.lines.driver import Driver
 from trunkline.lines.line import Line
 from trunkline.lines.supervisor import Pace, Supervisor
 
@@ -17,18 +18,21 @@ from .line import Embedded
 from .watched import WatchedLine
 
 _STOP_S: Final = 2.5
+_NOT_LET_IN: Final = frozenset({401, 403})
 
 
 class EmbeddedLine(Embedded):
     """A line that dials, and dials again with the guides' delays until it has given up.
 
-    `async with` returns once the link is ready. How often it tries is `max_failures`; 0 is for
-    ever.
+    `async with` returns once the link is ready, and raises at once when the peer does not let us in
+    the first time: a wrong token does not mend itself. How often it tries is `max_failures`; 0 is
+    for ever.
     """
 
     _supervisor: Supervisor | None = None
     _running: asyncio.Task[None] | None = None
     _last: TrunklineError | None = None
+    _was_ready = False
 
     def reconnect(self) -> None:
         """End the link and dial at once, also after it has given up.
@@ -55,6 +59,7 @@ class EmbeddedLine(Embedded):
         work = self._supervisor.run()
         self._running = asyncio.get_running_loop().create_task(work, name="embed line")
         await self._wait(lambda: self.is_connected or self.error is not None)
+        self._was_ready = True
         if self.error is not None:
             raise self.error
 
@@ -67,6 +72,13 @@ class EmbeddedLine(Embedded):
             await asyncio.wait({self._running}, timeout=_STOP_S)
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+
+    def _ended(self, driver: Driver, error: LinkError) -> None:
+        super()._ended(driver, error)
+        if is_refusal(error) and not self._is_over:
+            self.log.warning("not let in", line=self.settings.name, error=str(error))
+            if not self._was_ready:
+                self._give_up(error)
 
     async def _kept(self, line: str, account: str) -> bytes | None:
         return self._inbox.kept.get((line, account))
@@ -92,3 +104,10 @@ class EmbeddedLine(Embedded):
             error = self._last  # what no further attempt can mend: a file or an address of ours
         error.__cause__ = self._last if error is not self._last else None
         self._give_up(error)
+
+
+def is_refusal(error: LinkError) -> bool:
+    """Whether a link ended because the peer does not accept who we say we are."""
+    if isinstance(error, LinkRefused):
+        return error.status in _NOT_LET_IN
+    return isinstance(error, LinkLost) and error.code == 1008

@@ -103,6 +103,7 @@ class Embedded(ABC):
         settings = self.settings
         line = WatchedLine(settings.name, settings.dialect, settings.options, around)
         line.ended = self._ended
+        line.has_room = self._news.set
         self.line = line
         if self._inbox.keeps_frames:
             line.taps.append(self._tap)
@@ -127,13 +128,7 @@ class Embedded(ABC):
         await self._stop(line)
         line.finish()
         line.close_links(1001, "going away")
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await line.wait_empty()
-        except TimeoutError:
-            for driver in list(line.drivers):
-                if driver.link is not None:
-                    driver.link.abort()
+        await self._links_closed(line)
         await self._stopped()
         me = asyncio.current_task()
         others = [task for task in self._telling if task is not me]
@@ -142,6 +137,25 @@ class Embedded(ABC):
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+    async def _links_closed(self, line: WatchedLine) -> None:
+        """Wait for the links to end: as long as peers take what was written, else `CLOSE_S`."""
+        before = sum(link.buffered_bytes for link in line.open_links)
+        while True:
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await line.wait_empty()
+                return
+            except TimeoutError:
+                left = sum(link.buffered_bytes for link in line.open_links)
+                if 0 < left < before:
+                    before = left
+                    continue
+            if left:
+                self.log.warning("closed before the peer took everything", unread_bytes=left)
+            for link in line.open_links:
+                link.abort()
+            return
 
     def shutdown(self) -> None:
         """End reading and `run`, from any thread or signal handler. `close` does the rest."""

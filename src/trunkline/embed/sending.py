@@ -13,6 +13,8 @@ from trunkline.dialects.contract import Settled
 from trunkline.errors import DeliveryRefused
 from trunkline.exchange.contract import Origin
 from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
+from trunkline.lines.contract import LinkLimits
+from trunkline.lines.driver import Driver
 from trunkline.lines.roster import Roster
 from trunkline.model.address import Chat, parse_address
 from trunkline.model.delivery import Delivery, Outcome, Say, What
@@ -90,6 +92,7 @@ class Outgoing:
         self._clock = clock
         self._wait = wait
         self._peers = peers
+        self._high_water_bytes = LinkLimits().high_water_bytes
 
     async def deliver(
         self, target: Target, what: What, timeout_s: float, context: bytes = b""
@@ -109,6 +112,8 @@ class Outgoing:
             raise ValueError(f"a {dialect.name} target is {' or '.join(dialect.kinds)}:ID")
         if not await self._wait(lambda: bool(self._find(chat)), timeout_s):
             return Fate(Outcome.LATER, detail="nobody is connected who could take it")
+        if not await self._wait(lambda: self._has_room(chat), timeout_s):
+            return Fate(Outcome.LATER, detail="the peer does not read what was sent before")
         row = self._ids.next()
         # The id of an answer says so, and a dialect can then name the question.
         ident = answer_id(InboxId(row), 0) if is_answer else DeliveryId(row)
@@ -148,6 +153,15 @@ class Outgoing:
             names = ", ".join(sorted(accounts))
             raise ValueError(f"name the account, as in {chat.kind}:{chat.id}@…; here are {names}")
         return Chat(accounts.pop(), chat.kind, chat.id, chat.name) if accounts else chat
+
+    def _has_room(self, chat: Chat) -> bool:
+        """Whether the links of a chat take more: a program that sends is as fast as who reads."""
+        return all(
+            not isinstance(origin, Driver)
+            or origin.link is None
+            or origin.link.buffered_bytes < self._high_water_bytes
+            for origin in self._find(chat)
+        )
 
     def _find(self, chat: Chat) -> Sequence[Origin]:
         seat = self._settings.dialect.seat_of(self._seated_at(chat))

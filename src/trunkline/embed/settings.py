@@ -88,8 +88,12 @@ def require_safe(settings: Settings) -> None:
         UnsafeConfig: naming what is missing (exit 78).
     """
     lines = {settings.name: settings.options}
-    if missing := find_missing(_NOWHERE, lines, DIALECTS, _problems("listen")):
-        raise UnsafeConfig(missing)
+    problems = _problems("listen")
+    if missing := find_missing(_NOWHERE, lines, DIALECTS, problems):
+        hint = problems.say(
+            "确实要对外开放时写 allow_open=True", "or allow_open=True if it is to be open"
+        )
+        raise UnsafeConfig([*missing, hint])
 
 
 def _problems(link: Direction) -> Problems:

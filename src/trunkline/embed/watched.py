@@ -8,6 +8,7 @@ import msgspec
 
 from trunkline.dialects.contract import Admit, Head, Refuse
 from trunkline.errors import LinkError
+from trunkline.lines.contract import Link
 from trunkline.lines.driver import Driver
 from trunkline.lines.line import Line
 
@@ -38,6 +39,17 @@ class WatchedLine(Line):
 
     is_open = False
     ended: Callable[[Driver, LinkError], None]
+    has_room: Callable[[], None]
+
+    @property
+    def open_links(self) -> list[Link]:
+        """The links of now."""
+        return [driver.link for driver in self.drivers if driver.link is not None]
+
+    def drained(self, driver: Driver) -> None:
+        """A slow peer has read enough for us to write on."""
+        del driver
+        self.has_room()
 
     def gone(self, driver: Driver, error: LinkError) -> None:
         """A link is closed, or could not be opened."""

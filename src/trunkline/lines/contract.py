@@ -66,7 +66,10 @@ class Link(Protocol):
         ...
 
     def close(self, code: int, reason: str = "") -> None:
-        """Flush, send a close frame, wait ≤ 2 s for the peer's, then cut. Idempotent."""
+        """Flush, send a close frame, wait for the peer's, then cut. Idempotent.
+
+        It waits `close_wait_s`, and on while the peer takes what was written before.
+        """
         ...
 
     def abort(self) -> None:

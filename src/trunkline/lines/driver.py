@@ -85,6 +85,10 @@ class Home(Protocol):
         """The driver's state or seat is another."""
         ...
 
+    def drained(self, driver: Driver) -> None:
+        """The write buffer was above its high water and has room again."""
+        ...
+
     def gone(self, driver: Driver, error: LinkError) -> None:
         """The link is closed and the session has settled everything."""
         ...
@@ -193,7 +197,8 @@ class Driver:
         """One read is finished: the link writes what was sent meanwhile by itself."""
 
     def drained(self) -> None:
-        """The write buffer has room again; nothing waits here for it."""
+        """The write buffer has room again; a line may have somebody who waits for it."""
+        self.home.drained(self)
 
     def closed(self, error: LinkError) -> None:
         """The link is gone: settle, unseat, tell the line."""

@@ -283,6 +283,9 @@ class Line:
                 )
         self._refresh()
 
+    def drained(self, driver: Driver) -> None:
+        """Do nothing: what is sent here is in the store, so nobody waits for room."""
+
     def gone(self, driver: Driver, error: LinkError) -> None:
         """A link is closed."""
         self.drivers.pop(driver, None)

@@ -37,6 +37,7 @@ _SHORT: Final = 126
 
 _OPEN, _CLOSING, _ENDED = 0, 1, 2
 
+_CLOSE_WAITS: Final = 5  # of `close_wait_s`, for a peer that still reads
 _ping_numbers = itertools.count(1)
 
 
@@ -564,8 +565,9 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
     # -- the end ----------------------------------------------------------------------------
 
     def close(self, code: int, reason: str = "") -> None:
-        """Flush, send a close frame, wait ≤ 2 s for the peer's, then cut. Idempotent.
+        """Flush, send a close frame, wait for the peer's, then cut. Idempotent.
 
+        It waits 2 s, and up to four times more while the peer still takes what was written before.
         Nothing is delivered after it, also not what was kept.
         """
         self._throw_away_kept()
@@ -575,9 +577,19 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         self.flush()
         self._state = _CLOSING
         self._update_reading()
+        self._await_close(_CLOSE_WAITS, self.buffered_bytes)
+
+    def _await_close(self, waits: int, left_bytes: int) -> None:
         self._close_timer = asyncio.get_running_loop().call_later(
-            self._limits.close_wait_s, self._drop, 1006, "the peer did not answer our close frame"
+            self._limits.close_wait_s, self._close_overdue, waits - 1, left_bytes
         )
+
+    def _close_overdue(self, waits: int, before_bytes: int) -> None:
+        left_bytes = self.buffered_bytes
+        if waits and 0 < left_bytes < before_bytes:
+            self._await_close(waits, left_bytes)
+        else:
+            self._drop(1006, "the peer did not answer our close frame")
 
     def abort(self) -> None:
         """Cut at once, without a close frame. `closed` follows from the loop."""
