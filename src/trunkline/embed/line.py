@@ -141,21 +141,20 @@ class Embedded(ABC):
     async def _links_closed(self, line: WatchedLine) -> None:
         """Wait for the links to end: as long as peers take what was written, else `CLOSE_S`."""
         before = sum(link.buffered_bytes for link in line.open_links)
-        while True:
+        while line.open_links:
             try:
                 async with asyncio.timeout(CLOSE_S):
                     await line.wait_empty()
-                return
             except TimeoutError:
                 left = sum(link.buffered_bytes for link in line.open_links)
                 if 0 < left < before:
                     before = left
                     continue
-            if left:
-                self.log.warning("closed before the peer took everything", unread_bytes=left)
-            for link in line.open_links:
-                link.abort()
-            return
+                if left:
+                    self.log.warning("closed before the peer took everything", unread_bytes=left)
+                for link in line.open_links:
+                    link.abort()
+                break
 
     def shutdown(self) -> None:
         """End reading and `run`, from any thread or signal handler. `close` does the rest."""
