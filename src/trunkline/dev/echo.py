@@ -14,9 +14,10 @@ import msgspec
 
 from trunkline.clock import SystemClock
 from trunkline.dialects.contract import Admit, Dial, Head, Refuse
-from trunkline.errors import LinkError
+from trunkline.errors import LinkError, LocalProtocolError
 from trunkline.lines.contract import Link, LinkLimits, LinkUser
 from trunkline.lines.dial import Trust, dial
+from trunkline.lines.link import WebSocketLink
 from trunkline.lines.listen import Gate
 from trunkline.lines.sweep import Budget, Commons, PingSweep
 from trunkline.web.server import Server, Socket, not_found
@@ -26,13 +27,17 @@ PATHS = ("/", "/ws")
 
 
 class Echo:
-    """Sends every message back in the opcode of the door."""
+    """Sends every message back in the opcode that it came in."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: WebSocketLink) -> None:
         self._link = link
+        self._is_text = True
 
-    def receive(self, data: bytes, *, is_text: bool) -> None:  # noqa: ARG002, RUF100
+    def receive(self, data: bytes, *, is_text: bool) -> None:
         """Send it back; it leaves at the end of the read."""
+        if is_text is not self._is_text:
+            self._is_text = is_text
+            self._link.use_opcode(is_binary=not is_text)
         self._link.send(data)
 
     def read_done(self) -> None:
@@ -64,6 +69,8 @@ class EchoDoor:
 
     def enter(self, admitted: Admit, link: Link) -> LinkUser:  # noqa: ARG002, RUF100
         """Echo."""
+        if not isinstance(link, WebSocketLink):
+            raise LocalProtocolError("only the production link can change its opcode")
         return Echo(link)
 
 

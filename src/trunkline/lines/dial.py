@@ -328,19 +328,23 @@ def _parse_answer(head: bytes) -> tuple[int, dict[str, str]]:
     """Return status and headers, lower-case names; status 0 when it is not HTTP/1.1."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
-    if version != "HTTP/1.1" or not rest[:3].isdecimal():
+    status = rest.partition(" ")[0]
+    if version != "HTTP/1.1" or len(status) != 3 or not status.isdecimal():
         return 0, {}
     headers: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    return int(rest[:3]), headers
+    return int(status), headers
 
 
 def _body_bytes(headers: Mapping[str, str]) -> int:
     """Return how much of a refusal's body is worth waiting for."""
-    length = headers.get("content-length", "0")
-    return min(int(length), _MAX_BODY_BYTES) if length.isdecimal() else 0
+    length = headers.get("content-length", "0").lstrip("0") or "0"
+    if not length.isdecimal():
+        return 0
+    # `int` refuses thousands of digits.
+    return min(int(length), _MAX_BODY_BYTES) if len(length) < 10 else _MAX_BODY_BYTES
 
 
 def _first_line(body: bytes) -> str:

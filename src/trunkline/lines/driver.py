@@ -267,6 +267,10 @@ class Driver:
             if not self.can_send:
                 self.home.exchange.settled(self, Settled(delivery.id, Outcome.LATER))
                 continue
+            if delivery.id in self._unsettled:
+                # Another link of the seat lost it, and it goes to all of them again; this one
+                # still waits for its fate. Source: style 3, JOIN
+                continue
             if waiting and delivery.chat in waiting:
                 later = Settled(delivery.id, Outcome.LATER, wait_s=waiting[delivery.chat])
                 self.home.exchange.settled(self, later)
@@ -457,6 +461,11 @@ class Driver:
                 self.home.failed(self, "watch", error)
                 if tap in taps:
                     taps.remove(tap)
+
+    @property
+    def pending(self) -> tuple[int, int]:
+        """How many events, and their bytes, were read and are not committed."""
+        return self._events, self._size
 
     @property
     def is_parked(self) -> bool:

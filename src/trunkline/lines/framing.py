@@ -40,7 +40,14 @@ def encode_control(first: int, payload: bytes, mask: bytes = b"") -> bytes:
     """Return a whole control frame; `payload` ≤ 125 bytes, `mask` 4 bytes for the client side."""
     if not mask:
         return bytes((first, len(payload))) + payload
-    return bytes((first, 0x80 | len(payload))) + mask + apply_mask(payload, mask)
+    return encode_masked(first, payload, mask)
+
+
+def encode_masked(first: int, payload: bytes, mask: bytes) -> bytes:
+    """Return a whole frame of the client side; `mask` is 4 bytes."""
+    head = bytearray(encode_header(first, len(payload)))
+    head[1] |= 0x80
+    return b"%b%b%b" % (head, mask, apply_mask(payload, mask))
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:

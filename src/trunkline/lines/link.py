@@ -7,6 +7,7 @@ protocol of the transport; no queue, task or future stands between the socket an
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import secrets
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from . import framing
 from .contract import LinkLimits, LinkUser
 from .framing import encode_header
 from .pieces import Assembly, Kept
-from .reader import Drain, Outlet, forget, make_reader, no_buffer
+from .reader import Drain, Outlet, bounded_buffer, forget, make_reader, no_buffer
 from .sweep import LARGE_BYTES, Commons
 
 _CONTINUATION: Final = WSMsgType.CONTINUATION
@@ -33,6 +34,7 @@ _CLOSE: Final = WSMsgType.CLOSE
 
 _NEVER_S: Final = float("inf")
 _STEP_BYTES: Final = 4096  # what a link holds is reported to the budget in steps
+_READ_BYTES: Final = 32_768  # picows' buffer stays below four times as much, or twice a frame
 _SHORT: Final = 126
 
 _OPEN, _CLOSING, _ENDED = 0, 1, 2
@@ -131,9 +133,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         self._commons = commons
         self._limits = limits
         self._max_message_bytes = max_message_bytes
-        self._opcode = framing.BINARY if is_binary else framing.TEXT
-        self._kind = _BINARY if is_binary else _TEXT
-        self._short = framing.SHORT_BINARY if is_binary else framing.SHORT_TEXT
+        self.use_opcode(is_binary=is_binary)
         self._on_gone = on_gone
         self._user: LinkUser = _NOBODY
         self._transport: asyncio.Transport | None = None
@@ -245,8 +245,13 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether `send` still reaches the wire."""
-        return self._state == _OPEN
+        """Whether `send` still reaches the wire.
+
+        A transport that has seen the end of the peer, or failed to write, drops what it is given;
+        it says so here at once, but tells of its end only in a later turn of the loop.
+        """
+        transport = self._transport
+        return self._state == _OPEN and transport is not None and not transport.is_closing()
 
     @property
     def buffered_bytes(self) -> int:
@@ -258,6 +263,8 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take one read of the socket; the loop calls it."""
+        if nbytes > _READ_BYTES:
+            self._bound_reads(nbytes)
         self._unread_bytes += nbytes
         self._is_fresh = True
         self._parse(nbytes)
@@ -272,6 +279,20 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
             self._read_done()
         if self._out:
             self.flush()
+
+    def _bound_reads(self, nbytes: int) -> None:
+        """Read at most `_READ_BYTES` at once from now on; the buffer counts like a frame.
+
+        picows doubles its buffer whenever a read has filled it, up to all that the kernel holds
+        (33 MB where measured), whatever the size of a frame. So a flood of small frames would take
+        memory that nobody counts, and a read of ours would go on long after `pause_reading`. A
+        link without such a read has no call of ours between the loop and picows' buffer.
+        """
+        if nbytes > self._largest_bytes:
+            self._grow(nbytes)
+        self.get_buffer = functools.partial(bounded_buffer, self.get_buffer, _READ_BYTES)
+        if self._transport is not None:
+            self._transport.set_protocol(self)  # the loop fetches `get_buffer` anew
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one whole frame; picows calls it. The frame's payload is valid only inside."""
@@ -438,12 +459,24 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
 
     # -- writing ----------------------------------------------------------------------------
 
+    def use_opcode(self, *, is_binary: bool) -> None:
+        """Say what `send` writes from now on; dialects have one opcode, an echo has the peer's."""
+        self._opcode = framing.BINARY if is_binary else framing.TEXT
+        self._kind = _BINARY if is_binary else _TEXT
+        self._short = framing.SHORT_BINARY if is_binary else framing.SHORT_TEXT
+
     def send(self, data: bytes) -> None:
         """Queue one message in the link's opcode; it leaves at `flush`. No-op when closed."""
         if self._state != _OPEN:
             return
         if self._masker is not None:
-            self._masker.send(self._kind, data)  # comes back by `collect`
+            if self._fault is None:
+                self._masker.send(self._kind, data)  # comes back by `collect`
+            else:
+                # picows looks one frame ahead: it has found the next one broken and writes nothing
+                # more, while the message before it is still being answered.
+                mask = secrets.token_bytes(4)
+                self._queue(framing.encode_masked(self._opcode, data, mask))
         else:
             size = len(data)
             head = self._short[size] if size < _SHORT else encode_header(self._opcode, size)

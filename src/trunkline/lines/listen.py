@@ -390,11 +390,11 @@ def _is_key(text: str) -> bool:
 
 
 def _read_query(target: bytes) -> dict[str, str] | None:
-    """Return the decoded query, the last value of a repeated name; None when it is too long."""
-    query = target.decode("ascii").partition("?")[2]
-    if not query:
-        return {}
+    """Return the decoded query, the last value of a repeated name; None when it is none."""
     try:
+        query = target.decode("ascii").partition("?")[2]
+        if not query:
+            return {}
         return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS))
     except ValueError:
         return None

@@ -155,6 +155,13 @@ def no_buffer(size_hint: int) -> memoryview:  # noqa: ARG001, RUF100 - the signa
     return _SCRATCH
 
 
+def bounded_buffer(
+    get_buffer: Callable[[int], memoryview], max_bytes: int, size_hint: int
+) -> memoryview:
+    """Return the beginning of what a reader's `get_buffer` returns."""
+    return get_buffer(size_hint)[:max_bytes]
+
+
 def make_reader(
     link: WSListener, outlet: Outlet, *, is_client: bool, max_frame_bytes: int
 ) -> Reader:

@@ -64,6 +64,7 @@ class Supervisor:
         kept: reads the state last kept.
         pace: shared by all lines.
         has_sisters: whether more than one line dials, so that jitter applies by itself.
+        draw: returns 0 … 1 for the jitter; it spreads reconnects and keeps no secret.
         failed: told the number of attempts and the reason when a person must act.
     """
 
@@ -75,6 +76,7 @@ class Supervisor:
         kept: LoadKept,
         pace: Pace,
         has_sisters: bool,
+        draw: Callable[[], float] = random.random,
         failed: Callable[[int, str], None] | None = None,
     ) -> None:
         self.line = line
@@ -84,7 +86,7 @@ class Supervisor:
         self._failed = failed
         options = line.options
         self._jitter = options.jitter if options.jitter is not None else 0.2 * has_sisters
-        self._random = random.Random()  # noqa: S311 - spreads reconnects, keeps no secret
+        self._draw = draw
         self._wake = asyncio.Event()
         self._is_asked = False  # a person wants a new link, and none has opened since
         self._is_stopping = False
@@ -146,7 +148,7 @@ class Supervisor:
     def _delay_s(self, cause: str | None, nth: int) -> float:
         if cause is None:
             return 0.0
-        jitter = self._random.random() * self._jitter
+        jitter = self._draw() * self._jitter
         return next_delay_s(self.line.options, self.line.dialect.delay_s, cause, nth, jitter)
 
     async def _wait(self, at_s: float | None, *, is_paced: bool = False) -> None:

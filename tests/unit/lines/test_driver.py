@@ -171,6 +171,21 @@ async def test_what_a_session_settles_itself_is_settled_once() -> None:
     assert stand.exchange.outcomes() == [(1, "confirmed"), (2, "uncertain")]
 
 
+async def test_what_a_session_has_still_pending_is_not_handed_in_again() -> None:
+    """Found by the simulation (seed 18): another JOINed link lost it, and it went to both again."""
+    stand = Stand({
+        "send": (Transmit(b"x"),),
+        "receive": lambda data: (Settled(int(data), Outcome.CONFIRMED, "p"),),
+    })  # fmt: skip
+    peer = stand.enter()
+    deliver(peer, [delivery(1)])
+    deliver(peer, [delivery(1), delivery(2)])
+    assert [one.id for verb, one in peer.session.calls if verb == "send"] == [1, 2]
+    peer.say(b"1")
+    deliver(peer, [delivery(1)])
+    assert [one.id for verb, one in peer.session.calls if verb == "send"] == [1, 2, 1]
+
+
 async def test_a_large_frame_with_a_notice_behind_its_fate_is_settled_once() -> None:
     stand = Stand({"send": lambda one: (*written(one), Noticed("large-frame"))})
     peer = stand.enter()

@@ -33,3 +33,14 @@ def test_a_close_we_write_fits_and_is_read_back(code, reason):
 def test_any_close_payload_is_read_or_refused(payload):
     found = framing.decode_close(payload)
     assert found is None or found[0] == 1005 or framing.is_close_code(found[0])
+
+
+@given(st.binary(max_size=300) | st.just(b"x" * 70_000), st.binary(min_size=4, max_size=4))
+def test_a_masked_frame_is_the_plain_one_with_a_mask(payload, key):
+    plain = framing.encode_header(framing.TEXT, len(payload)) + payload
+    masked = framing.encode_masked(framing.TEXT, payload, key)
+    at = len(plain) - len(payload)
+    assert masked[:2] == bytes((plain[0], plain[1] | 0x80))
+    assert masked[2:at] == plain[2:at]
+    assert masked[at : at + 4] == key
+    assert framing.apply_mask(masked[at + 4 :], key) == payload

@@ -395,6 +395,18 @@ async def test_a_cut_is_1006_and_told_once():
     assert bench.ear.calls == ["closed"]
 
 
+async def test_a_link_whose_transport_closes_takes_nothing_more_before_it_is_told():
+    """Torture, maim seed 3: an answer between the peer's end of TCP and the link's was SENT.
+
+    The transport drops what it is given from then on; the row must wait instead.
+    """
+    bench = Bench().open()
+    assert bench.link.is_open
+    bench.transport.state = "closing"  # what a transport does once `eof_received` said False
+    assert not bench.link.is_open
+    assert bench.ear.errors == []
+
+
 async def test_abort_tells_from_the_loop_not_from_inside():
     bench = Bench().open()
     bench.link.send(b"x")
