@@ -279,3 +279,23 @@ async def test_what_is_not_ours_in_the_folder_stays(store: SqliteStore, tmp_path
         (tmp_path / "data" / "media" / name).write_bytes(b"")
     await forget(store, now_ms=NOW_MS + 10_000 * DAY_MS)
     assert len(files(tmp_path)) == 3
+
+
+async def test_what_becomes_old_all_the_time_does_not_keep_the_rest(store: SqliteStore):
+    """Found by the soak: changes grew old at every step, so no body was ever reached.
+
+    Each call began anew with the changes; while at least one of them had become old since the
+    last call, it ended there.
+    """
+    hour = DAY_MS / 24
+    for n in range(240):  # from 40 hours older than a body lives to 200 hours younger
+        await put(
+            store,
+            conversations=[chat(1)] if n == 0 else [],
+            inbox=[message(n, at_ms=NOW_MS - round(30 * DAY_MS + (40 - n) * hour))],
+        )
+    policy = Retention(bodies_days=30, keys_days=60, changes_days=25, batch=1)
+    for step in range(250):  # the clock runs on between two calls, as it does
+        await store.retain(NOW_MS + round(step * hour), policy)
+    kept = [bool(row.body) for row in await messages(store)]
+    assert not any(kept[:20])

@@ -256,8 +256,11 @@ class Store(Protocol):
         """
         ...
 
-    async def queued_chats(self, limit: int) -> list[tuple[str, Chat]]:
-        """Return (line, chat) of at most `limit` conversations that have QUEUED rows."""
+    async def queued_chats(self, limit: int) -> list[tuple[str, Chat, bool]]:
+        """Return at most `limit` conversations that have QUEUED rows.
+
+        As (line, chat, whether its peer's seat never comes back after its link).
+        """
         ...
 
     async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:

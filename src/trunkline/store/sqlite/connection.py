@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from trunkline.errors import StoreFull, StoreUnavailable
+from trunkline.errors import StoreDamaged, StoreFull, StoreUnavailable
 
 Connection: TypeAlias = sqlite3.Connection
 
@@ -26,9 +26,9 @@ _CACHE_KIB: Final = 4000
 # What is wrong with the file or the disk, not with the rows offered: the caller waits and retries.
 _UNAVAILABLE: Final = frozenset({
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL,
 })  # fmt: skip
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def connect(path: Path, synchronous: str) -> Connection:
@@ -64,6 +64,11 @@ def connect_reader(path: Path) -> Connection:
     return connection
 
 
+def connect_plain(path: Path) -> Connection:
+    """Open a copy that nobody else has, as it is: no log is made beside it."""
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+
+
 def create_file(path: Path) -> None:
     """Make an empty file of mode 0600, or tighten the one that is there.
 
@@ -90,6 +95,8 @@ def explain(error: Exception) -> Exception:
         code: int = getattr(error, "sqlite_errorcode", -1) & 0xFF  # the low byte: primary code
         if code == sqlite3.SQLITE_FULL:
             return StoreFull()
+        if code in _DAMAGED:
+            return StoreDamaged(f"the database is damaged: {error}")
         if code in _UNAVAILABLE:
             return StoreUnavailable(f"database: {error}")
     elif isinstance(error, OSError):

@@ -57,6 +57,11 @@ def from_row(row: Sequence[Any]) -> ConversationState:
     )  # fmt: skip
 
 
+def is_brief(state: bytes | None) -> bool:
+    """Return whether a conversation, by its column `state`, ends with its peer's link."""
+    return state is not None and _decode(state).is_brief
+
+
 def find(
     connection: Connection, keys: Sequence[tuple[str, str, str, str]]
 ) -> list[ConversationState | None]:

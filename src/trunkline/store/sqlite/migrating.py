@@ -26,6 +26,25 @@ def upgrade(
         to: the last revision to run; tests make older data.
     """
     from alembic import command
+
+    _run(connect, scripts, lambda config: command.upgrade(config, to))
+
+
+def downgrade(connect: Callable[[], Connection], to: str = "-1") -> None:
+    """Take migrations back: for the crash harness, which then has one to run at the next start.
+
+    Args:
+        connect: as in `upgrade`.
+        to: the revision to go back to, or how many steps.
+    """
+    from alembic import command
+
+    _run(connect, (), lambda config: command.downgrade(config, to))
+
+
+def _run(
+    connect: Callable[[], Connection], scripts: Sequence[Path], change: Callable[[Any], None]
+) -> None:
     from alembic.config import Config
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
@@ -46,6 +65,6 @@ def upgrade(
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, to)
+            change(config)
     finally:
         engine.dispose()

@@ -106,10 +106,13 @@ def queued(
     return Queue(found, depth, earliest)
 
 
-def queued_chats(connection: Connection, limit: int) -> list[tuple[str, Chat]]:
-    """Return (line, chat) of conversations with QUEUED rows."""
+def queued_chats(connection: Connection, limit: int) -> list[tuple[str, Chat, bool]]:
+    """Return (line, chat, whether its peer's seat is brief) of conversations with QUEUED rows."""
     rows = connection.execute(SQL["queued_chats"], (limit,)).fetchall()
-    return [(line, Chat(account, kind, peer)) for line, account, kind, peer in rows]
+    return [
+        (line, Chat(account, kind, peer), conversations.is_brief(state))
+        for line, account, kind, peer, state in rows
+    ]
 
 
 def expire(connection: Connection, stream: Stream, now_ms: int, limit: int) -> list[DeliveryId]:

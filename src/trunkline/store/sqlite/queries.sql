@@ -112,7 +112,7 @@ WHERE o.mark = 1 AND c.line = ? AND c.account = ? AND c.peer = ?
 ORDER BY o.id;
 
 -- name: queued_chats
-SELECT c.line, c.account, c.kind, c.peer
+SELECT c.line, c.account, c.kind, c.peer, c.state
 FROM (SELECT DISTINCT conversation FROM outbox INDEXED BY outbox_queued WHERE mark = 1 LIMIT ?) q
 CROSS JOIN conversation c ON c.id = q.conversation;
 
@@ -199,6 +199,10 @@ UPDATE inbox SET state = ?2, mark = ?3, seq = ?4 WHERE id = ?1;
 
 -- name: has_versions
 SELECT count(*) FILTER (WHERE name = 'alembic_version'), count(*) FROM sqlite_master;
+
+-- name: own_tables
+-- For a backup's row counts; SQLite's own tables are not ours to count.
+SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%';
 
 -- name: revision
 SELECT version_num FROM alembic_version;

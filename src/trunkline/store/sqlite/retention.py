@@ -76,23 +76,36 @@ class Forgetting:
         self._connection = connection
         self._media = media
         self._places: dict[_Place, int] = {}
+        self._round: Iterator[int] | None = None
 
     def step(self, now_ms: int, policy: Retention) -> int:
         """Forget at most one batch; return how many rows and files, 0 when all is done.
 
-        At least 1 while more is to be looked at, though nothing in this batch was too old.
+        At least 1 while more is to be looked at, though nothing in this batch was too old. A round
+        goes on where the last call stopped, with the ages of its beginning: begun anew each time,
+        what becomes old every second would keep it from ever reaching what comes after.
         """
-        for looks, changed in enumerate(self._work(now_ms, policy), 1):
-            if changed:
-                return changed
-            if looks == _LOOKS:
-                return 1
-        return 0
+        if self._round is None:
+            self._round = self._work(now_ms, policy)
+        try:
+            for _ in range(_LOOKS):
+                changed = next(self._round, None)
+                if changed is None:
+                    self._round = None
+                    return 0
+                if changed:
+                    return changed
+        except BaseException:
+            self._round = None  # a generator that raised is over
+            raise
+        return 1
 
     def _work(self, now_ms: int, policy: Retention) -> Iterator[int]:
         """Yield, for each batch looked at, how much of it was changed."""
         yield from self._large_bodies(_bound(now_ms, policy.media_days), policy.batch)
-        yield stream.forget(self._connection, _bound(now_ms, policy.changes_days), policy.batch)
+        bound = _bound(now_ms, policy.changes_days)
+        while forgotten := stream.forget(self._connection, bound, policy.batch):
+            yield forgotten
         yield from self._dead_letters(now_ms, policy)
         for walk in _walks(policy):
             yield from self._walk(walk, _bound(now_ms, walk.days), policy.batch)
@@ -102,18 +115,18 @@ class Forgetting:
 
     def _large_bodies(self, bound: int, batch: int) -> Iterator[int]:
         for table in ("inbox", "outbox"):
-            ids = self._ids(f"{table}_media_before", (bound, batch))
-            yield self._apply(f"empty_{table}", ids)
+            while ids := self._ids(f"{table}_media_before", (bound, batch)):
+                yield self._apply(f"empty_{table}", ids)
 
     def _dead_letters(self, now_ms: int, policy: Retention) -> Iterator[int]:
         bound = _bound(now_ms, max(policy.dead_days, policy.keys_days))  # a dead row has a key too
         for state in _OVER_INBOX:
-            ids = self._ids("inbox_marked_before", (int(state), bound, policy.batch))
-            yield self._apply("delete_inbox", ids)
+            while ids := self._ids("inbox_marked_before", (int(state), bound, policy.batch)):
+                yield self._apply("delete_inbox", ids)
         bound = _bound(now_ms, policy.dead_days)
         for sent in _OVER_OUTBOX:
-            ids = self._ids("outbox_marked_before", (int(sent), bound, policy.batch))
-            yield self._apply("delete_outbox", ids)
+            while ids := self._ids("outbox_marked_before", (int(sent), bound, policy.batch)):
+                yield self._apply("delete_outbox", ids)
 
     def _walk(self, walk: _Walk, bound: int, batch: int) -> Iterator[int]:
         while True:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from trunkline.errors import StoreTooNew, StoreUnavailable
+from trunkline.clock import Clock
+from trunkline.errors import StoreDamaged, StoreTooNew, StoreUnavailable
 from trunkline.model.delivery import DeliveryState
 from trunkline.store.migrations import HEAD, REVISIONS
 
@@ -16,17 +17,51 @@ from .statements import SQL
 from .stream import OUTBOX, Stream
 
 FENCE_REASON: Final = "restart"
+TELL_AFTER_S: Final = 2.0
+TELL_EVERY_S: Final = 5.0
+CHECK_STEPS: Final = 100_000  # of SQLite's machine, between two looks at the clock: milliseconds
 
 
-def check(connection: Connection) -> None:
+def check(
+    connection: Connection,
+    clock: Clock,
+    on_checking: Callable[[float], None] | None = None,
+) -> None:
     """Refuse a damaged file.
 
+    Args:
+        on_checking: told how many seconds the check has taken, from `TELL_AFTER_S` on. A file of
+            gigabytes takes a minute, and who waits must see that something happens.
+
     Raises:
-        StoreUnavailable: with the first thing that is wrong.
+        StoreDamaged: with the first thing that is wrong.
     """
-    found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if on_checking is not None:
+        tell = _telling(clock, on_checking)
+        connection.set_progress_handler(tell, CHECK_STEPS)
+    try:
+        found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    finally:
+        if on_checking is not None:
+            connection.set_progress_handler(None, 0)
     if found != "ok":
-        raise StoreUnavailable(f"the database is damaged: {found}; restore a backup")
+        raise StoreDamaged(f"the database is damaged: {found}")
+
+
+def _telling(clock: Clock, on_checking: Callable[[float], None]) -> Callable[[], int]:
+    """Return what SQLite calls while it checks; 0 lets it go on."""
+    start_s = clock.monotonic_s()
+    next_s = start_s + TELL_AFTER_S
+
+    def tell() -> int:
+        nonlocal next_s
+        now_s = clock.monotonic_s()
+        if now_s >= next_s:
+            next_s = now_s + TELL_EVERY_S
+            on_checking(now_s - start_s)
+        return 0
+
+    return tell
 
 
 def revision(connection: Connection) -> str:

@@ -34,6 +34,7 @@ from trunkline.store.contract import (
 )  # fmt: skip
 from trunkline.store.lock import FolderLock, lock_folder, prepare_folder
 from trunkline.store.media import Media
+from trunkline.store.restoring import require_whole
 
 from . import beat as beats
 from . import conversations, history, inbox, outbox, starting, stream, turns
@@ -43,7 +44,7 @@ from .history import Indexer
 from .retention import Forgetting
 from .statements import SQL
 from .stream import Stream
-from .worker import Worker
+from .worker import Caller, Worker
 
 T = TypeVar("T")
 
@@ -57,6 +58,9 @@ class SqliteStore:
         folder: made when it is missing; locked from `open` to `close`.
         synchronous: NORMAL may lose commits at power loss (reliability 4).
         scripts: further folders with migrations; tests add some.
+        on_checking: told, on the writer thread, for how many seconds a large file is checked.
+        worker: makes who does the calls, by name; the simulation has no threads.
+        connector: opens the file for writing; the simulation fails between statements.
     """
 
     def __init__(
@@ -67,6 +71,9 @@ class SqliteStore:
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         filename: str = "trunkline.db",
         scripts: Sequence[Path] = (),
+        on_checking: Callable[[float], None] | None = None,
+        worker: Callable[[str], Caller] = Worker,
+        connector: Callable[[Path, str], Connection] = connect,
     ) -> None:
         self._folder = folder
         self._path = folder / filename
@@ -74,13 +81,16 @@ class SqliteStore:
         self._clock = clock
         self._synchronous = synchronous
         self._scripts = scripts
+        self._on_checking = on_checking
+        self._make_worker = worker
+        self._connect = connector
         self._media = Media(folder / "media")
         self._flight = Flight()
         self._stream = Stream()
         self._indexer = Indexer()
         self._lock: FolderLock | None = None
-        self._writer: Worker | None = None
-        self._reader: Worker | None = None
+        self._writer: Caller | None = None
+        self._reader: Caller | None = None
         self._writing: Connection | None = None
         self._reading: Connection | None = None
         self._forgetting: Forgetting | None = None
@@ -98,8 +108,8 @@ class SqliteStore:
             StoreTooNew: the data was written by a newer trunkline.
             StoreUnavailable: the file cannot be read or is damaged.
         """
-        self._writer = Worker("store-writer")
-        self._reader = Worker("store-reader")
+        self._writer = self._make_worker("store-writer")
+        self._reader = self._make_worker("store-reader")
         try:
             return await self._writer.call(lambda: self._open(requeue_lines))
         except BaseException:
@@ -110,15 +120,16 @@ class SqliteStore:
         prepare_folder(self._folder)
         now_ms = self._clock.now_ms()
         self._lock = lock_folder(self._folder, since_ms=now_ms)
+        require_whole(self._folder)
         create_file(self._path)
         self._file_id = file_id(self._path)
         self._media.open()
 
         def connect_writer() -> Connection:
-            return connect(self._path, self._synchronous)
+            return self._connect(self._path, self._synchronous)
 
         self._writing = connection = connect_writer()
-        starting.check(connection)
+        starting.check(connection, self._clock, self._on_checking)
         starting.migrate(connection, connect_writer, self._scripts)
         self._stream = Stream.load(connection)
         last = starting.restart(connection, self._stream, now_ms, requeue_lines)
@@ -204,7 +215,7 @@ class SqliteStore:
             )
         )
 
-    async def queued_chats(self, limit: int) -> list[tuple[str, Chat]]:
+    async def queued_chats(self, limit: int) -> list[tuple[str, Chat, bool]]:
         """Return conversations that have QUEUED rows."""
         return await self._write(lambda db: outbox.queued_chats(db, limit))
 

@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from trunkline.errors import StoreUnavailable
 
@@ -22,6 +22,18 @@ T = TypeVar("T")
 MAX_CALLS: Final = 1024
 
 _Job: TypeAlias = "tuple[Callable[[], object], asyncio.Future[object], asyncio.AbstractEventLoop]"
+
+
+class Caller(Protocol):
+    """Who does the store's calls: a thread, or the simulation in place of one."""
+
+    def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Have `work` done after what was asked before."""
+        ...
+
+    async def stop(self, last: Callable[[], None]) -> None:
+        """Do what was asked before, then `last`, and take no more."""
+        ...
 
 
 class Worker:

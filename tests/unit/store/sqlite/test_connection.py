@@ -14,7 +14,7 @@ import pytest
 
 from storekit import all_messages, chat, message, put
 from trunkline.clock import FakeClock
-from trunkline.errors import StoreFull, StoreUnavailable
+from trunkline.errors import StoreDamaged, StoreFull, StoreUnavailable
 from trunkline.store.sqlite import SqliteStore, connection
 
 
@@ -135,7 +135,8 @@ def explained(kind: type[sqlite3.Error], code: int) -> Exception:
         (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreUnavailable),
         (sqlite3.SQLITE_IOERR_FSYNC, StoreUnavailable),
         (sqlite3.SQLITE_CANTOPEN, StoreUnavailable),
-        (sqlite3.SQLITE_CORRUPT, StoreUnavailable),
+        (sqlite3.SQLITE_CORRUPT, StoreDamaged),
+        (sqlite3.SQLITE_NOTADB, StoreDamaged),
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.OperationalError),
         (sqlite3.SQLITE_TOOBIG, sqlite3.OperationalError),
         (sqlite3.SQLITE_ERROR, sqlite3.OperationalError),

@@ -7,14 +7,16 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from trunkline.clock import FakeClock
-from trunkline.errors import StoreTooNew, StoreUnavailable
+from trunkline.errors import StoreDamaged, StoreTooNew, StoreUnavailable
 from trunkline.store.migrations import HEAD
-from trunkline.store.sqlite import SqliteStore
+from trunkline.store.sqlite import SqliteStore, starting
 
 OPEN = """
 import asyncio, sys
@@ -189,4 +191,43 @@ async def test_a_damaged_file_is_refused(tmp_path: Path):
 async def test_a_folder_in_the_place_of_the_file(tmp_path: Path):
     (tmp_path / "trunkline.db").mkdir()
     with pytest.raises(StoreUnavailable, match="directory"):
+        await open_and_close(tmp_path)
+
+
+def test_a_long_check_tells_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock, told = FakeClock(), list[float]()
+    monkeypatch.setattr(starting, "CHECK_STEPS", 10)
+    now_s = clock.monotonic_s()
+
+    class Slow(FakeClock):
+        def monotonic_s(self) -> float:
+            nonlocal now_s
+            now_s += 0.5
+            return now_s
+
+    with closing(sqlite3.connect(tmp_path / "x", isolation_level=None)) as one:
+        one.execute("CREATE TABLE t (a)")
+        one.executemany("INSERT INTO t VALUES (zeroblob(3000))", [()] * 2000)
+        starting.check(one, Slow(), told.append)
+        one.execute("SELECT count(*) FROM t")  # nobody is told any more
+        count = len(told)
+        starting.check(one, clock, told.append)  # a quick one says nothing
+    assert told[0] >= starting.TELL_AFTER_S
+    steps = [later - earlier for earlier, later in pairwise(told)]
+    assert steps
+    assert all(step >= starting.TELL_EVERY_S for step in steps)
+    assert len(told) == count
+
+
+async def test_a_folder_that_is_half_restored_is_not_opened(tmp_path: Path):
+    (tmp_path / "trunkline.restoring").mkdir()
+    (tmp_path / "trunkline.restoring" / "plan.json").write_text("{}")
+    with pytest.raises(StoreUnavailable, match="interrupted"):
+        await open_and_close(tmp_path)
+    assert not (tmp_path / "trunkline.db").exists()
+
+
+async def test_a_damaged_file_is_told_as_such(tmp_path: Path):
+    (tmp_path / "trunkline.db").write_bytes(b"not a database, whatever its name" * 200)
+    with pytest.raises(StoreDamaged):
         await open_and_close(tmp_path)

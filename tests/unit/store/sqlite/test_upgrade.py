@@ -11,10 +11,10 @@ from pathlib import Path
 from storekit import NOW_MS, SENT, answer, chat, delivery_id, message, message_id, put
 from trunkline.clock import FakeClock
 from trunkline.ids import ConversationId
-from trunkline.store.migrations import HEAD
+from trunkline.store.migrations import HEAD, REVISIONS
 from trunkline.store.sqlite import SqliteStore
 from trunkline.store.sqlite.connection import connect, create_file
-from trunkline.store.sqlite.migrating import upgrade
+from trunkline.store.sqlite.migrating import downgrade, upgrade
 
 OPEN = """
 import asyncio, sys
@@ -86,6 +86,19 @@ async def test_an_upgrade_that_is_killed_is_run_again(tmp_path: Path):
     assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
     assert database.execute("SELECT name FROM sqlite_master WHERE name = 'stream'").fetchall() == []
     database.close()
+    await look(tmp_path)
+
+
+async def test_data_that_was_taken_one_step_back_comes_forward_again(tmp_path: Path):
+    """The crash harness needs an upgrade to kill, again and again."""
+    make_old(tmp_path)
+    path = tmp_path / "trunkline.db"
+    upgrade(lambda: connect(path, "FULL"))
+    downgrade(lambda: connect(path, "FULL"))
+    database = sqlite3.connect(path)
+    found = database.execute("SELECT version_num FROM alembic_version").fetchall()
+    database.close()
+    assert found == [(REVISIONS[-2],)]
     await look(tmp_path)
 
 
