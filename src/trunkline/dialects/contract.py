@@ -434,3 +434,21 @@ class Dialect(msgspec.Struct, frozen=True):
 
 
 Direction: TypeAlias = Literal["listen", "dial"]
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """One peer of the crash harness (`dev/torture`); a dialect's emulator casts it.
+
+    Args:
+        role: whose session it runs: the other side of the line under test.
+        fields: keys of its own line options, without `url`.
+        chats: where it speaks, each with the context that addresses what it says there.
+        is_brief: its chats end with its link: what was unanswered then is asked nowhere again.
+        dedupes: it drops a second copy of a message by the message's id.
+    """
+
+    role: str
+    fields: Mapping[str, Any]
+    chats: Sequence[tuple[Chat, bytes]]
+    is_brief: bool = False
+    dedupes: bool = False

@@ -115,20 +115,23 @@ class Dispatch:
             if where not in found and is_same:
                 del self._waiting[where]
 
-    async def _read_seats(self) -> set[Where]:
-        """Read where rows wait; those of visitors who never come back expire, visibly."""
+    async def _read_seats(self) -> dict[Where, None]:
+        """Read where rows wait; those of visitors who never come back expire, visibly.
+
+        A visitor who keeps its session comes back, also after a restart: its rows wait.
+        """
         chats = await self._store.queued_chats(WAITING_SEATS + 1)
         self._is_overfull = len(chats) > WAITING_SEATS
-        found: set[Where] = set()
-        for line, chat in chats:
+        found: dict[Where, None] = {}
+        for line, chat, is_brief in chats:
             facts = self._facts.get(line)
             if facts is None:
                 continue
             seat_key = facts.seat_of(chat)
-            if facts.has_brief_seats and not self._router.find(line, seat_key):
+            if is_brief and not self._router.find(line, seat_key):
                 await self._store.expire_seat(line, *scope(facts, seat_key), GONE)
             else:
-                found.add((line, seat_key))
+                found[line, seat_key] = None
         return found
 
     @property

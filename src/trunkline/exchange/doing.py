@@ -129,12 +129,14 @@ class Doing:
             answer(StoreUnavailable("too many requests wait for the store"))
         else:
             self._asks += 1
-            self._core.spawn(self._serve(serve(origin, request), answer))
+            self._core.spawn(self._serve(lambda: serve(origin, request), answer))
 
-    async def _serve(self, work: Awaitable[object], answer: Callable[[object], None]) -> None:
+    async def _serve(
+        self, work: Callable[[], Awaitable[object]], answer: Callable[[object], None]
+    ) -> None:
         value: object
         try:
-            value = await work
+            value = await work()  # made here: a task that is cancelled unbegun leaves none behind
         except TrunklineError as error:
             value = error
         except (LookupError, ValueError) as error:

@@ -149,7 +149,7 @@ class Core:
         self._claimed: list[asyncio.Future[None]] = []
         # Outcomes on their way (a range by its first id), and the seats where something waits for
         # them to be committed.
-        self._behind: dict[int, set[Where]] = {}
+        self._behind: dict[int, dict[Where, None]] = {}
         self._expire: list[tuple[str, Seat]] = []
         self._wake = asyncio.Event()
         self._rested = asyncio.Event()
@@ -272,6 +272,11 @@ class Core:
             else:
                 failures = 0
                 self._mark("", None)
+
+    @property
+    def depth(self) -> int:
+        """How many events wait for a beat."""
+        return len(self._queue)
 
     @property
     def is_stalled(self) -> bool:
@@ -457,7 +462,7 @@ class Core:
         if self.dispatch.is_direct(*where):
             self._soon()
         else:
-            self._behind.setdefault(outcome.id, set()).add(where)
+            self._behind.setdefault(outcome.id, {})[where] = None
             self._is_due = True
             self._wake.set()
 
@@ -465,7 +470,7 @@ class Core:
         """Take a beat whose deliveries were all written; at once when something waits behind it."""
         self._extras.ranges.append(sent)
         if behind:
-            self._behind.setdefault(sent.first, set()).update(behind)
+            self._behind.setdefault(sent.first, {}).update(dict.fromkeys(behind))
             self._is_due = True
             self._wake.set()
         else:

@@ -142,10 +142,10 @@ class Sender:
         rest = outgoing
         if answers and all(_is_plainly_sent(collected.get(out.delivery.id)) for out in answers):
             # The ids of one beat's answers are a closed range: no other row can be in it.
-            behind: set[Where] = set()
+            behind: list[Where] = []
             if self._dispatch.has_waiting:
-                seats = {(out.line, out.seat_key) for out in answers}
-                behind = {where for where in seats if not self._dispatch.is_direct(*where)}
+                seats = dict.fromkeys((out.line, out.seat_key) for out in answers)
+                behind = [where for where in seats if not self._dispatch.is_direct(*where)]
             ids = tuple(sorted(out.delivery.id for out in answers))
             self._range_sent(SentRange(ids), behind)
             rest = claimed

@@ -72,7 +72,7 @@ class Telling:
 
     def leave(self, origin: Origin) -> None:
         """A link is gone: it watches nothing any more."""
-        for key in list(self._watching.get(origin, ())):
+        for key in sorted(self._watching.get(origin, ())):
             self.look(key)
             self._unwatch(origin, key)
 

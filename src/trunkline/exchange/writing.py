@@ -140,12 +140,14 @@ class Writer:
         while True:
             plan = self._bury(part, part.fault) if part.fault else self._plan(part, skip)
             started_s = self._clock.monotonic_s()
-            for where in plan.seats:
+            # Sorted: what happens must not depend on how texts are hashed (the simulation).
+            seats = sorted(plan.seats)
+            for where in seats:
                 self._dispatch.hold(where, BEAT)
             try:
                 committed = await self._store.commit(plan.beat)
             finally:
-                for where in plan.seats:
+                for where in seats:
                     self._dispatch.release(where, BEAT)
             if not committed.duplicates:
                 break
@@ -158,11 +160,12 @@ class Writer:
     async def _load(self, part: Part) -> None:
         """Read the conversations that the cache does not have, in one look-up."""
         get = self._conversations.get
-        missing = {item.key for item in part.items if get(item.key) is None}
-        missing.update(post.key for post in part.extras.posts if get(post.key) is None)
-        missing.update(mark.key for mark in part.extras.marks if get(mark.key) is None)
+        keys = [item.key for item in part.items if get(item.key) is None]
+        keys += [post.key for post in part.extras.posts if get(post.key) is None]
+        keys += [mark.key for mark in part.extras.marks if get(mark.key) is None]
         if part.fault is not None:
-            missing.update((item.line, *UNSTORABLE) for item in part.items)
+            keys += [(item.line, *UNSTORABLE) for item in part.items]
+        missing = dict.fromkeys(keys)
         if not missing:
             return
         keys = list(missing)

@@ -252,6 +252,33 @@ async def test_what_waited_for_a_visitor_expires_with_a_restart(tmp_path: Path) 
         assert not house.core.dispatch.has_waiting
 
 
+async def test_what_waits_for_a_visitor_who_comes_back_outlives_restart_and_review(
+    tmp_path: Path,
+) -> None:
+    """Found by the simulation (seeds 2 and 8): it expired as if the visitor had left for good."""
+    hello = {"type": "hello", "features": ["session"]}
+    async with House(tmp_path, rules=[ECHO]) as house:
+        house.fleet.pause("blog")
+        peer = visitor(house)
+        peer.say(hello)
+        (granted,) = peer.frames()
+        peer.say(chat("hi"))
+        await house.quiet()
+        peer.cut()
+        house.desk.wake()
+        await house.quiet()
+        assert house.rows("select state from outbox") == [(DeliveryState.QUEUED,)]
+    async with House(tmp_path, rules=[ECHO]) as house:
+        assert house.rows("select state from outbox") == [(DeliveryState.QUEUED,)]
+        peer = visitor(house)
+        peer.say(hello | {"session_token": granted["session_token"]})
+        await house.quiet()
+        await house.quiet()
+        assert "收到：hi" in [frame.get("message") for frame in peer.frames()]
+        await house.quiet()
+        assert house.rows("select state from outbox") == [(DeliveryState.SENT,)]
+
+
 async def test_a_draft_that_is_approved_after_its_visitor_left_expires(tmp_path: Path) -> None:
     lines = {"blog": {"dialect": "contact", "mode": "draft"}}
     async with House(tmp_path, rules=[ECHO], lines=lines) as house:

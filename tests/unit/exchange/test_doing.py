@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -564,3 +565,18 @@ async def test_a_debounced_message_waits_for_the_person_too(
         await go(40)
         assert (await op.ask(FindChat(ANN))).taken_by == ""
         assert tab.told[-1][1].is_taken is False
+
+
+async def test_a_request_whose_task_never_begins_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Found by the simulation: "coroutine was never awaited" when a process stops just then."""
+    async with House(tmp_path, rules=[ECHO]) as house:
+        answers: list[object] = []
+        house.core.doing.ask(operator(house), FindChat(ANN), answers.append)
+        (task,) = house._short
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        house._short.clear()
+        del task
+        gc.collect()
+        assert answers == []

@@ -111,7 +111,7 @@ async def test_who_waits_for_a_delivery_hears_that_it_expired(tmp_path: Path) ->
         assert heard.done()
 
 
-async def test_retention_goes_on_each_second_while_there_is_something(tmp_path: Path) -> None:
+async def test_retention_goes_on_at_each_step_while_there_is_something(tmp_path: Path) -> None:
     async with House(tmp_path) as house:
         removed = iter([500, 500, 0, 0])
         calls: list[float] = []

@@ -20,6 +20,7 @@ from trunkline.dialects.contact.platform import VisitorSession
 from trunkline.dialects.contact.session import Stamps
 from trunkline.dialects.contact.translate import SITE
 from trunkline.dialects.contract import (
+    Actor,
     Changed,
     Effect,
     Effects,
@@ -310,3 +311,32 @@ class Person:
         name = f"{self._world.seed}:{self._number}:{self._draws}".encode()
         digest = blake2b(name, digest_size=8).digest()
         return int.from_bytes(digest, "big") / 2**64
+
+
+class Cast:
+    """Visitors for the crash harness: every other one opts in and keeps its session (`contact 9`).
+
+    A plain visitor's chat ends with its link. Who opted in comes back to it and drops second copies
+    by `message_id`.
+    """
+
+    lines = """\
+[lines.blog]
+dialect = "contact"
+chat_burst = 0
+"""
+    path = "/contact"
+    manners = frozenset({"redeliver-14", "reorder", "leave", "stop-reading", "late"})
+
+    def actor(self, number: int) -> Actor:
+        """Return the visitor of a number, from 0."""
+        is_kept = number % 2 == 1
+        fields = {"session": is_kept, "ping_interval_s": 2.0}
+        return Actor("visitor", fields, ((SITE, b""),), is_brief=not is_kept, dedupes=is_kept)
+
+    def echo(self, event: MessageReceived) -> None:
+        """Return nothing: a visitor does not send the site's words back."""
+        del event
+
+
+CAST: Final = Cast()

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from trunkline.dialects.contract import (
+    Actor,
     Changed,
     Dial,
     Effect,
@@ -33,10 +34,11 @@ from trunkline.dialects.maim.blocks import UserInfo
 from trunkline.dialects.maim.identity import Context, encode_context
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession
+from trunkline.dialects.maim.session import ECHO
 from trunkline.errors import TrunklineError
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
-from trunkline.model.delivery import Delivery, Say
+from trunkline.model.delivery import Act, Delivery, Say
 from trunkline.model.event import Event, MessageReceived
 from trunkline.model.message import plain_text
 from trunkline.model.segment import Text
@@ -296,3 +298,41 @@ class Person:
 
 
 _PASSED = frozenset({Changed, Hangup, Noticed, Transmit, Dial})
+
+
+class Cast:
+    """Adapters for the crash harness: every other one speaks the API-Server line (`maim 9`).
+
+    The classic line acknowledges nothing in either direction. On the other one both sides do, and
+    the adapter drops second copies.
+    """
+
+    lines = """\
+[lines.core]
+dialect = "maim"
+role = "core"
+link = "listen"
+path = "/ws"
+token = "torture"
+"""
+    path = "/ws"
+    manners = frozenset({
+        "redeliver-14", "reorder", "leave", "stop-reading", "late", "echo-own",
+    })  # fmt: skip
+
+    def actor(self, number: int) -> Actor:
+        """Return the adapter of a number, from 0, with a private chat and a group."""
+        platform, is_api = f"p{number}", number % 2 == 1
+        fields = {"platform": platform, "token": "torture", "api": is_api}
+        context = encode_context(Context(user=UserInfo(platform, "u", "U")))
+        chats = (Chat(platform, "private", "u", "U"), Chat(platform, "group", "g", "G"))
+        spoken = [(chat, context) for chat in chats]
+        return Actor("adapter", fields, spoken, dedupes=is_api)
+
+    def echo(self, event: MessageReceived) -> Act:
+        """Return what tells the core which id its message has on the platform (`maim 5.2`)."""
+        data = {"echo": event.peer_id, "actual_id": f"p-{event.peer_id}"}
+        return Act(ECHO, msgspec.json.encode(data))
+
+
+CAST: Final = Cast()
