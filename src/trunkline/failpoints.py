@@ -2,7 +2,8 @@
 
 Actions: `kill` (SIGKILL to this process), `error` (raises), `stall` (sleeps 5 s in the calling
 thread). `app.py` arms them, and only when `[dev] failpoints = true`; unarmed, `hit` is one
-dictionary test. The names are those of the crash harness (`reliability 7`).
+dictionary test. The names are those of the crash harness (`reliability 7`), which counts the hits
+in the file that `TRUNKLINE_FAILPOINT_LOG` names: a process cannot be asked after its death.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class FailpointHit(Exception):
 
 
 _armed: dict[str, tuple[str, float]] = {}
+_log: list[str] = []  # the file that hits are told to, when there is one
 
 
 def parse(text: str) -> dict[str, tuple[str, float]]:
@@ -49,10 +51,15 @@ def parse(text: str) -> dict[str, tuple[str, float]]:
     return found
 
 
-def arm(points: dict[str, tuple[str, float]]) -> None:
-    """Replace what is armed in this process."""
+def arm(points: dict[str, tuple[str, float]], log: str = "") -> None:
+    """Replace what is armed in this process.
+
+    Args:
+        log: a file; each hit adds a line `name action pid milliseconds`, on disk before the action.
+    """
     _armed.clear()
     _armed.update(points)
+    _log[:] = [log] if log else []
 
 
 def hit(name: str) -> None:
@@ -62,9 +69,20 @@ def hit(name: str) -> None:
     action, probability = _armed.get(name, ("", 0.0))
     if not action or random.random() >= probability:  # noqa: S311
         return
+    for path in _log:
+        _tell(path, f"{name} {action} {os.getpid()} {time.time_ns() // 1_000_000}\n")
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "stall":
         time.sleep(5)
     else:
         raise FailpointHit(name)
+
+
+def _tell(path: str, line: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, line.encode())
+        os.fsync(file)
+    finally:
+        os.close(file)

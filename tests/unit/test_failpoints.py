@@ -80,3 +80,26 @@ def test_kill_is_a_real_kill():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -9
     assert done.stdout == b""
+
+
+def test_a_hit_is_on_disk_before_the_process_dies(tmp_path):
+    log = tmp_path / "hits"
+    code = (
+        "from trunkline.failpoints import arm, hit, parse\n"
+        f"arm(parse('drain.mid:kill'), {str(log)!r})\nhit('ack.before_write')\nhit('drain.mid')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == -9
+    name, action, pid, at_ms = log.read_text().split()
+    assert (name, action) == ("drain.mid", "kill")
+    assert int(pid) > 1
+    assert int(at_ms) > 1_700_000_000_000
+
+
+def test_hits_are_told_only_while_a_file_is_given(tmp_path):
+    log = tmp_path / "hits"
+    for given, lines in ((str(log), 1), ("", 1), (str(log), 2)):
+        arm(parse("drain.mid:error"), given)
+        with pytest.raises(FailpointHit):
+            hit("drain.mid")
+        assert len(log.read_text().splitlines()) == lines
