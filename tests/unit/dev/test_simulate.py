@@ -1,0 +1,183 @@
+"""The simulation: clean seeds, repeatable to the byte, and every promise can be seen broken.
+
+Source: reliability 1, 2
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from seeds import broken, play, stage
+from trunkline.dev.simulate.world import Report, Stage
+from trunkline.dialects.maim.api import ApiSession
+from trunkline.exchange.dispatch import Dispatch
+from trunkline.exchange.intake import Core
+from trunkline.lines import driver
+from trunkline.lines.driver import Driver
+from trunkline.store.sqlite import SqliteStore, beat
+
+SEEDS = range(1, 17)
+
+
+@pytest.fixture(scope="module")
+def reports() -> list[Report]:
+    return [play(seed) for seed in SEEDS]
+
+
+def test_seeds_break_no_promise(reports: list[Report]):
+    assert {one.seed: one.broken for one in reports if one.broken} == {}
+
+
+def test_seeds_meet_trouble(reports: list[Report]):
+    """What is clean because nothing happens proves nothing."""
+    assert sum(one.said for one in reports) > 1000
+    assert sum(one.heard for one in reports) > 1000
+    assert sum(one.deaths for one in reports) > 10
+    assert sum(one.links for one in reports) > 300
+    assert len({one.digest for one in reports}) == len(reports)
+
+
+def test_calm_weather_is_clean_and_everybody_hears():
+    report = play(1, pace_s=0.3)
+    assert report.broken == ()
+    assert report.heard >= report.said > 50
+    assert report.deaths == 0
+
+
+def test_a_seed_has_one_trace():
+    def trace() -> tuple[str, list[str]]:
+        lines: list[str] = []
+        report = stage().play(3, sink=lines.append)
+        return report.digest, lines
+
+    first, again = trace(), trace()
+    assert first == again
+    assert len(first[1]) > 500
+
+
+def test_a_seed_has_one_trace_in_every_process():
+    """Also where sets of texts come in another order."""
+
+    def digests(hash_seed: str) -> Any:
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "trunkline", "dev", "simulate",
+                "--seeds", "3", "--from", "4", "--json",
+            ],
+            capture_output=True, text=True, timeout=120, check=True,
+            env=dict(os.environ) | {"PYTHONHASHSEED": hash_seed},
+        )  # fmt: skip
+        return json.loads(done.stdout)["traces"]
+
+    found = digests("0")
+    assert found == digests("12345")
+    assert found == {str(seed): play(seed).digest for seed in (4, 5, 6)}
+
+
+# -- each promise, with its guard removed --------------------------------------------------------
+
+
+def test_acknowledging_before_the_commit_is_caught(monkeypatch: pytest.MonkeyPatch):
+    offer = Core.offer
+
+    def offer_and_acknowledge(core: Core, origin: Any, event: Any, receipt: Any, size: int) -> None:
+        offer(core, origin, event, None, size)
+        if receipt is not None:
+            origin.committed([receipt], 0, 0)
+
+    monkeypatch.setattr(Core, "offer", offer_and_acknowledge)
+    assert "acknowledged before it is stored" in broken(1, store_slow=0.3)
+
+
+def test_a_requeue_of_what_was_sending_is_caught(monkeypatch: pytest.MonkeyPatch):
+    """A start that sends again what may have been written (no `sending` state)."""
+    opened = SqliteStore.open
+    monkeypatch.setattr(
+        SqliteStore, "open", lambda store, **_: opened(store, requeue_lines=("core", "blog", "mai"))
+    )
+    assert "twice" in broken(2, die_at_write=0.05, calm_after_s=20.0)
+
+
+def test_an_answer_that_passes_what_waits_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Dispatch, "is_direct", lambda *_: True)
+    assert "too late" in broken(3, "maim", pause_every_s=1.0, store_slow=0.5, pace_s=0.1)
+
+
+def test_a_queue_that_nobody_looks_at_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Dispatch, "look", lambda *_: None)
+    assert "expired, and nobody left" in broken(
+        4, "maim", cut_every_s=0.7, pace_s=0.2, latency_s=0.3
+    )
+
+
+def test_a_link_that_reads_on_beyond_its_bound_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(driver.Driver, "_pause", lambda _: None)
+    assert "a link holds" in broken(5, burst=0.3, store_slow=0.3)
+
+
+def test_a_beat_beyond_its_bound_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("trunkline.exchange.intake.BEAT_EVENTS", 10_000)
+    assert "a beat of" in broken(6, burst=0.5, store_slow=0.3, pace_s=0.1)
+
+
+def test_a_delivery_left_pending_is_caught(monkeypatch: pytest.MonkeyPatch):
+    lost = ApiSession.lost
+
+    def forget(session: ApiSession, error: Any) -> Any:
+        session._pending.clear()
+        return lost(session, error)
+
+    monkeypatch.setattr(ApiSession, "lost", forget)
+    assert "pending after lost" in broken(7, "maim", cut_every_s=0.5)
+
+
+def test_a_timer_of_a_link_that_is_gone_is_caught(monkeypatch: pytest.MonkeyPatch):
+    closed = Driver.closed
+
+    def keep_timer(one: Driver, error: Any) -> None:
+        timer, one._timer = one._timer, None
+        closed(one, error)
+        one._timer = timer
+
+    monkeypatch.setattr(Driver, "closed", keep_timer)
+    found = broken(8, "maim", late_ack=0.9, cut_every_s=1.0)
+    assert "a timer rings for a link of core that is gone" in found
+
+
+def test_a_message_that_is_lost_is_caught(monkeypatch: pytest.MonkeyPatch):
+    """An outcome that is never written leaves its row under way for ever."""
+    monkeypatch.setattr(Core, "_range_sent", lambda *_: None)
+    assert "stuck" in broken(9, "maim", pace_s=1.0)
+
+
+def test_a_task_that_fails_is_caught(monkeypatch: pytest.MonkeyPatch):
+    async def fail(_: Any) -> None:
+        await asyncio.sleep(1)
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr("trunkline.exchange.keeper.Keeper.run", fail)
+    assert "a task failed" in broken(10, "contact", pace_s=1.0)
+
+
+def test_a_store_without_its_unique_key_is_caught(monkeypatch: pytest.MonkeyPatch):
+    """A repeat is then a message of its own, and answered again."""
+    rows = [(size, text.partition("ON CONFLICT")[0]) for size, text in beat._INSERT_INBOX]
+    monkeypatch.setattr(beat, "_INSERT_INBOX", rows)
+    bare = Stage()
+    try:
+        with contextlib.closing(sqlite3.connect(bare.template / "trunkline.db")) as database:
+            database.execute("drop index inbox_key")
+        found = broken(11, "maim", on=bare, repeat=0.5)
+    finally:
+        bare.close()
+    assert "is stored twice" in found
+    assert "hears" in found
