@@ -5,9 +5,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-real lint bench clean
+.PHONY: help setup demo test test-real torture simulate soak prove lint bench conformance fuzz clean
 
 ARGS ?=
+SECONDS ?= 60
 BIN := .venv/bin
 
 help: ## show this list
@@ -26,6 +27,21 @@ test: setup ## all tests that need no real peer (at most 10 minutes)
 test-real: setup ## real clients, a browser, kill -9 (at most 20 minutes)
 	$(BIN)/pytest -m real -rs tests/real $(ARGS)
 
+SEEDS ?= 1000
+simulate: setup ## deterministic simulation; SEEDS=1000 ARGS="--from 1 --jobs 2"
+	$(BIN)/trunkline dev simulate --seeds $(SEEDS) $(ARGS)
+
+soak: setup ## 30 minutes of mixed load with faults: nothing may grow; ARGS="--minutes 5"
+	@$(BIN)/trunkline dev soak $(ARGS)
+
+torture: setup ## kill -9 × 200 for each dialect at all failpoints (about 20 minutes each)
+	$(BIN)/trunkline dev torture --dialect contact --dialect maim --kills 200 --jobs 2 $(ARGS)
+
+prove: setup ## the long proofs: torture, simulation, soak (about 90 minutes on 2 cores)
+	$(BIN)/trunkline dev torture --dialect contact --dialect maim --kills 200 --jobs 2
+	$(BIN)/trunkline dev simulate --seeds $(SEEDS) --jobs 2
+	$(BIN)/trunkline dev soak
+
 lint: setup ## ruff, pyright (strict), import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +50,12 @@ lint: setup ## ruff, pyright (strict), import contracts
 
 bench: setup ## CPU µs per message against two peers; ARGS=--quick for a smoke run
 	$(BIN)/python bench/run.py $(ARGS)
+
+conformance: setup ## RFC 6455 by the Autobahn suite, both roles (2 minutes; needs a CPython 2.7)
+	$(BIN)/python scripts/conformance/run.py
+
+fuzz: setup ## atheris on every decoder; SECONDS=60 each, ARGS="json_values …" for some
+	SECONDS_EACH=$(SECONDS) $(BIN)/python scripts/fuzz.py $(ARGS)
 
 clean: ## remove environments, caches and built files
 	rm -rf .venv .tools .peers build dist demo-data

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from prometheus_client import Metric
 
-from trunkline.telemetry.metrics import STALL_S, Metrics
+from trunkline.telemetry.metrics import Metrics
+from trunkline.telemetry.watchdog import BLOCKED_S
 
 from .tables import code, head, table
 
@@ -39,9 +40,11 @@ def render() -> str:
             "conversation or a text.",
         ),
         table(("metric", "type", "labels", "meaning"), rows),
-        f"A stall is a time longer than {STALL_S * 1000:g} ms in which the event loop did nothing "
-        "else. `trunkline_outbox_*` and `trunkline_inbox_*` gauges are read from the store at each "
-        "call and count up to 100,000.",
+        f"The event loop is too late when it comes round more than {BLOCKED_S * 1000:g} ms after "
+        "its time (`trunkline_app_loop_stalls_total`). It was *blocked* when its own thread worked "
+        "or waited meanwhile; else the machine gave it no processor. What ran is in the log: "
+        "`event loop blocked`. `trunkline_outbox_*` and `trunkline_inbox_*` gauges are read from "
+        "the store at each call and count up to 100,000.",
         "## Words of the labels",
         table(("metric", "label", "words"), values),
     )) + "\n"  # fmt: skip

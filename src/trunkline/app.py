@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ import msgspec
 from trunkline import __version__, failpoints
 from trunkline.assistants.contract import Assistant
 from trunkline.assistants.openai_compatible import OpenAiCompatible, Settings
-from trunkline.clock import SystemClock
+from trunkline.clock import ScaledClock, SystemClock
 from trunkline.config import Config, require_safe
 from trunkline.dialects.contract import Dial
 from trunkline.dialects.registry import DIALECTS
@@ -52,6 +53,8 @@ from trunkline.store.sqlite import SqliteStore
 from trunkline.telemetry.health import Health, Vitals, assess
 from trunkline.telemetry.logs import ROOT, Logger, get_logger, setup_logging
 from trunkline.telemetry.metrics import Metrics
+from trunkline.telemetry.watchdog import Stall, Watchdog
+from trunkline.web.activation import Sockets, read_handed
 from trunkline.web.app import Services, make_app
 from trunkline.web.auth import Access, digest_token, ensure_api_token
 from trunkline.web.live import Live
@@ -59,7 +62,6 @@ from trunkline.web.server import Server, Socket
 from trunkline.web.tail import RULES, Tail
 
 STOP_S = 10.0
-LAG_STEP_S = 0.1
 SAME_SIGNAL_S = 0.5
 
 
@@ -88,7 +90,8 @@ class App:
     def __init__(self, config: Config) -> None:
         require_safe(config)
         self.config = config
-        self.clock = SystemClock()
+        scale = config.dev.clock_scale
+        self.clock = SystemClock() if scale == 1 else ScaledClock(scale)
         self.metrics = Metrics(version=__version__)
         self.log: Logger = get_logger("app")
         self.store = SqliteStore(
@@ -96,7 +99,9 @@ class App:
             clock=self.clock,
             synchronous="NORMAL" if config.store.synchronous == "normal" else "FULL",
             filename=config.store.filename,
+            on_checking=self._checking,
         )
+        self.watchdog = Watchdog(self._loop_stalled, self.metrics.lagged)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_asked = asyncio.Event()
         self._stop_asked_s = 0.0
@@ -302,7 +307,8 @@ class App:
             demo_path=self._demo_path(),
             count_auth_failure=self.metrics.auth_failed,
         )
-        self.server = Server(make_app(services), self.gate, self._sockets())
+        handed = Sockets(read_handed(os.environ, os.getpid()))
+        self.server = Server(make_app(services), self.gate, self._sockets(), handed=handed)
         bound = await self.server.start()
         url = bound[""]
         sockets: dict[str, str] = {}
@@ -372,11 +378,12 @@ class App:
             retention=Retention(lines_days=days),
             total_bytes=self._total_bytes,
             on_trouble=self._trouble,
+            scale=self.config.dev.clock_scale,
         )
         self._spawn(self.keeper.run(), "keeper")
         for name, supervisor in self.supervisors.items():
             self._spawn(supervisor.run(), f"line {name}")
-        self._spawn(self._watch_loop(), "watchdog")
+        self.watchdog.start()
         self._spawn(self.reload.run(), "reload")
         self._spawn(self.plugins.run(), "plugins")
 
@@ -427,6 +434,7 @@ class App:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.watchdog.stop()
         if self.assistant is not None:
             await self.assistant.close()
         await self.store.close()
@@ -504,6 +512,7 @@ class App:
 
     async def _metrics_text(self) -> bytes:
         self.metrics.rows(await self.store.counts())
+        self.metrics.running(len(asyncio.all_tasks()), threading.active_count())
         self.metrics.disk(self.store.free_bytes(), is_low=self.core.is_disk_low)
         return self.metrics.render()
 
@@ -531,17 +540,22 @@ class App:
             )
         )
         notes = [*health.notes, *self.reload.notes(), *self.plugins.notes()]
+        if config.dev.clock_scale != 1:
+            notes.append(f"dev: the clock runs {config.dev.clock_scale:g} times too fast")
         if self.assistant is not None and self.assistant.trouble:
             notes.append(self.assistant.trouble)
         return msgspec.structs.replace(health, notes=tuple(notes))
 
-    async def _watch_loop(self) -> None:
-        """Measure how late the loop comes (`reliability 2`: it never blocks > 50 ms)."""
-        loop = asyncio.get_running_loop()
-        while not self._is_stopping:
-            due_s = loop.time() + LAG_STEP_S
-            await asyncio.sleep(LAG_STEP_S)
-            self.metrics.lagged(max(0.0, loop.time() - due_s))
+    def _loop_stalled(self, stall: Stall) -> None:
+        self.metrics.stalled(stall.seconds, is_ours=stall.is_ours)
+        if stall.is_ours:
+            self.log.warning(
+                "event loop blocked", ms=round(stall.seconds * 1000), stack=stall.stack
+            )
+
+    def _checking(self, seconds: float) -> None:
+        """Say that a start takes its time; logs are not set up yet, so this goes to stderr."""
+        self.log.warning("checking the data file", seconds=round(seconds))
 
     def _arm_failpoints(self) -> None:
         text = os.environ.get("TRUNKLINE_FAILPOINT", "")
@@ -550,7 +564,8 @@ class App:
         if not self.config.dev.failpoints:
             raise ConfigError(["TRUNKLINE_FAILPOINT is set, but [dev] failpoints is not true"])
         try:
-            failpoints.arm(failpoints.parse(text))
+            log = os.environ.get("TRUNKLINE_FAILPOINT_LOG", "")
+            failpoints.arm(failpoints.parse(text), log)
         except ValueError as error:
             raise ConfigError([f"TRUNKLINE_FAILPOINT: {error}"]) from error
 

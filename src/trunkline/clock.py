@@ -30,6 +30,25 @@ class SystemClock:
         return time.monotonic()
 
 
+class ScaledClock(SystemClock):
+    """The machine's clocks with a wall clock that runs faster: days of retention in minutes.
+
+    Timers are not scaled, so links behave as they always do. For `[dev] clock_scale` only.
+
+    Args:
+        scale: seconds of wall time that pass in one second.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+        self._start_ms = super().now_ms()
+        self._start_s = self.monotonic_s()
+
+    def now_ms(self) -> int:
+        """Return a wall time that began right and has run ahead since."""
+        return self._start_ms + round((self.monotonic_s() - self._start_s) * 1000 * self._scale)
+
+
 class FakeClock:
     """A clock that moves when it is told to.
 

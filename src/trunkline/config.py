@@ -208,6 +208,7 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
         source=source,
     )
     check_doors(config.lines, server, problems, DIALECTS)
+    _check_clock(config, problems)
     if len(problems):
         raise ConfigError(problems.texts())
     _warn(config, problems)
@@ -256,6 +257,19 @@ def _resolve_server(server: Server, source: Source, problems: Problems) -> Serve
             "says TLS is elsewhere, but tls_cert is set",
         )
     return server
+
+
+def _check_clock(config: Config, problems: Problems) -> None:
+    """A clock that runs away is for tests: strangers' messages must not meet it."""
+    binds = [bind for options in config.lines.values() for bind in options.bind]
+    # What is no address at all has a problem of its own.
+    hosts = [config.server.host, *(bind.rpartition(":")[0].strip("[]") for bind in binds)]
+    if config.dev.clock_scale != 1 and not all(map(is_loopback, hosts)):
+        problems.add(
+            ("dev", "clock_scale"),
+            "只用于测试：所有监听地址须为 127.0.0.1",
+            "is for tests: every address to listen on must be 127.0.0.1",
+        )
 
 
 def _warn(config: Config, problems: Problems) -> None:

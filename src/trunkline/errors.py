@@ -9,8 +9,8 @@
     ├─ LinkError                   LinkRefused(status) · LinkLost(code) · LinkTimeout
     ├─ CredentialError             CredentialsExpired · CredentialsRejected · ChallengeRequired
     ├─ DeliveryError               DeliveryRefused · DeliveryThrottled(wait_s) · DeliveryUncertain
-    ├─ StoreError                  StoreUnavailable · StoreFull · StoreTooNew · AlreadySeen
-    │                              · LeaseLost
+    ├─ StoreError                  StoreUnavailable · StoreFull · StoreDamaged · StoreTooNew
+    │                              · AlreadySeen · LeaseLost
     └─ StageError                  one stage failed; the turn goes on or is parked
 
 The class docstring is the default text. Imports nothing of the house.
@@ -196,6 +196,10 @@ class StoreUnavailable(StoreError):
 
 class StoreFull(StoreUnavailable):
     """The disk is full. Nothing is acknowledged until there is room again."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """The data file is damaged; a backup must be restored."""
 
 
 class AlreadySeen(StoreError):

@@ -20,6 +20,7 @@ from trunkline.config import load_config
 from trunkline.errors import ConfigError, DataDirInUse, StoreUnavailable, UnsafeConfig
 from trunkline.store.contract import Beat
 from trunkline.telemetry.logs import ROOT
+from trunkline.telemetry.watchdog import Stall
 
 SITE = """\
 [server]
@@ -164,3 +165,14 @@ def test_the_loop_is_uvloop_and_gives_the_exit_code() -> None:
         return int(type(asyncio.get_running_loop()).__module__.startswith("uvloop"))
 
     assert run_loop(main) == 1
+
+
+async def test_the_pulse_of_the_loop_and_what_runs_are_in_the_metrics(tmp_path: Path) -> None:
+    async with running(tmp_path, SITE + "\n[dev]\nclock_scale = 60\n") as (app, _):
+        app._loop_stalled(Stall(0.2, is_ours=True, stack="x"))
+        text = (await app._metrics_text()).decode()
+        assert "trunkline_app_loop_blocked_total 1.0" in text
+        assert "trunkline_app_tasks 0.0" not in text
+        assert "trunkline_app_threads 0.0" not in text
+        assert any("60 times too fast" in note for note in app.health().notes)
+    assert app.watchdog._thread is None

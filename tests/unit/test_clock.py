@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from trunkline.clock import FakeClock, SystemClock
+from trunkline.clock import FakeClock, ScaledClock, SystemClock
 
 
 def test_the_fake_clock_moves_when_it_is_told_to():
@@ -39,3 +39,12 @@ def test_the_system_clock_is_the_machine_s():
     assert abs(clock.now_ms() - time.time() * 1000) < 60_000
     first = clock.monotonic_s()
     assert clock.monotonic_s() >= first
+
+
+def test_a_scaled_clock_begins_right_and_runs_ahead_while_timers_do_not(monkeypatch):
+    clock = ScaledClock(1000)
+    start_s, start_ms = clock.monotonic_s(), clock.now_ms()
+    assert abs(start_ms - SystemClock().now_ms()) < 60_000
+    monkeypatch.setattr(time, "monotonic", lambda: start_s + 10)
+    assert clock.monotonic_s() == start_s + 10
+    assert 9_900_000 < clock.now_ms() - start_ms <= 10_000_000

@@ -197,7 +197,7 @@ def test_what_is_caught(tmp_path: Path) -> None:
     page.write_text(text, "utf-8")
     assert [fault.split()[1] for fault in link_faults(page, text)] == ["gone.md", "#other:"]
     assert len(list(command_faults("`trunkline frobnicate` and `trunkline lines`"))) == 1
-    assert "not built" in next(command_faults("```console\n$ trunkline backup  # x\n```\n"))
+    assert "not built" in next(command_faults("```console\n$ trunkline doctor  # x\n```\n"))
     known = {"Gate.knock"}
     assert (
         len(list(name_faults("`Gate.knock` `Gate.ring` `lines/listen.py` `lines/x.py`", known)))

@@ -117,10 +117,14 @@ class OpenAiCompatible:
     async def _complete(self, messages: list[Mapping[str, str]]) -> str:
         client = await self._open()
         async with asyncio.timeout(self._settings.timeout_s):
-            done = await client.chat.completions.create(
-                model=self._settings.model, messages=messages
+            # `chat.completions.create` does the same in four times the processor time, for types
+            # that are not used here; sixteen questions at once would block the loop.
+            done = await client.post(
+                "/chat/completions",
+                cast_to=object,
+                body={"model": self._settings.model, "messages": messages},
             )
-        content = done.choices[0].message.content  # anything else is nonsense: see `_failed`
+        content = done["choices"][0]["message"]["content"]  # else it is nonsense: see `_failed`
         if not isinstance(content, str):
             raise TypeError("the answer holds no text")
         return content

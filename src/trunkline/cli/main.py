@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from trunkline import __version__
-from trunkline.cli.output import CommandFailed, ExitCode, complain, say, text
+from trunkline.cli.output import CommandFailed, ExitCode, complain, say, text, warn
 from trunkline.errors import (
     ConfigError,
     DataDirInUse,
     LinkError,
+    StoreDamaged,
     StoreError,
+    StoreTooNew,
     TrunklineError,
     UnsafeConfig,
 )
@@ -40,12 +42,14 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "inbox": ("trunkline.cli.inbox", "收到的消息与请求", "what came in"),
     "emulate": ("trunkline.cli.emulate", "模拟对端", "play the other side of a dialect"),
     "migrate": ("trunkline.cli.migrate", "升级数据文件", "bring the data up to date"),
+    "backup": ("trunkline.cli.backup", "备份全部数据", "save everything in one file"),
+    "restore": ("trunkline.cli.restore", "从备份恢复", "put a backup in place"),
     "dev": ("trunkline.cli.dev", "开发工具", "tools for developers"),
 }
 
 # design 3 names these; they come with later issues
 NOT_BUILT: Final = frozenset({
-    "takeover", "rules", "sandbox", "proto", "doctor", "backup", "restore",
+    "takeover", "rules", "sandbox", "proto", "doctor",
 })  # fmt: skip
 
 
@@ -174,5 +178,16 @@ def _explain(error: TrunklineError) -> int:
     if isinstance(error, LinkError):
         return ExitCode.UNREACHABLE
     if isinstance(error, StoreError):
-        complain(text("检查磁盘空间和权限", "check disk space and permissions"))
+        warn(f"  {text('下一步', 'next')}: {_next_step(error)}")
     return ExitCode.PROBLEM
+
+
+def _next_step(error: StoreError) -> str:
+    if isinstance(error, StoreDamaged):
+        return text(
+            "trunkline restore 备份 --force；损坏的文件会保留在旁边",
+            "trunkline restore BACKUP --force; the damaged file is kept beside",
+        )
+    if isinstance(error, StoreTooNew):
+        return text("使用更新的 trunkline", "use a newer trunkline")
+    return text("检查磁盘空间和权限", "check disk space and permissions")

@@ -195,9 +195,14 @@ class Limits(_Section):
 
 
 class Dev(_Section):
-    """`[dev]`: for the crash harness only (`reliability 7`)."""
+    """`[dev]`: for the crash harness and the soak only (`reliability 7`).
+
+    Attributes:
+        clock_scale: wall time runs so many times faster, timers do not; on loopback only.
+    """
 
     failpoints: bool = False
+    clock_scale: float = Field(1.0, ge=1, le=100_000)
 
 
 class Site(_Section):

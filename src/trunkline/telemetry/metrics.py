@@ -21,7 +21,6 @@ from prometheus_client import (
 
 OTHER: Final = "other"
 MAX_LINES: Final = 1000  # label values of the gauge by line
-STALL_S: Final = 0.05  # reliability 2: the event loop never blocks longer
 
 DIALECTS: Final = ("contact", "maim")
 STAGES: Final = (
@@ -132,9 +131,16 @@ class Metrics:
 
     def _add_process(self) -> None:
         self.auth_failures = self._counter("web_auth_failures_total", "Wrong tokens.")
-        self.loop_lag_max = self._gauge("app_loop_lag_max_seconds", "Longest stall of the loop.")
-        self.loop_stalls = self._counter("app_loop_stalls_total", "Stalls longer than 50 ms.")
+        self.loop_lag_max = self._gauge("app_loop_lag_max_seconds", "Longest lateness of the loop.")
+        self.loop_stalls = self._counter("app_loop_stalls_total", "Times it was > 50 ms late.")
+        self.loop_blocked = self._counter("app_loop_blocked_total", "Of these, by our own doing.")
+        self.loop_blocked_max = self._gauge(
+            "app_loop_blocked_max_seconds", "Longest of these, by our own doing."
+        )
         self._lag_max_s = 0.0
+        self._blocked_max_s = 0.0
+        self.tasks = self._gauge("app_tasks", "Tasks of the event loop.")
+        self.threads = self._gauge("app_threads", "Threads of the process.")
         self.log_drops = self._counter("telemetry_log_lines_dropped_total", "Log lines lost.")
         self.disk_low = self._gauge("store_disk_low", "1 = nothing is acknowledged: disk full.")
         self.free_bytes = self._gauge("store_free_bytes", "Free space of the data folder.")
@@ -210,12 +216,24 @@ class Metrics:
         self.auth_failures.inc()
 
     def lagged(self, seconds: float) -> None:
-        """Note how late the event loop was."""
+        """Note how late the event loop was, every time."""
         if seconds > self._lag_max_s:
             self._lag_max_s = seconds
             self.loop_lag_max.set(seconds)
-        if seconds > STALL_S:
-            self.loop_stalls.inc()
+
+    def stalled(self, seconds: float, *, is_ours: bool) -> None:
+        """Count a time in which the loop was too late; `is_ours`: it was blocked."""
+        self.loop_stalls.inc()
+        if is_ours:
+            self.loop_blocked.inc()
+            if seconds > self._blocked_max_s:
+                self._blocked_max_s = seconds
+                self.loop_blocked_max.set(seconds)
+
+    def running(self, tasks: int, threads: int) -> None:
+        """Show how much runs in the process."""
+        self.tasks.set(tasks)
+        self.threads.set(threads)
 
     def log_dropped(self, lines: int) -> None:
         """Count log lines that were lost."""

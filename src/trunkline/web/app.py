@@ -5,6 +5,8 @@ From the outside in: security headers, `Guard` (who may come in), `BodyLimit`, t
 
 from __future__ import annotations
 
+import importlib
+
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 from starlette.routing import Match
@@ -41,6 +43,8 @@ __all__ = ["Services", "make_app"]
 
 def make_app(services: Services) -> FastAPI:
     """Make the application that serves everything but the lines' sockets."""
+    # Starlette has it imported during the first request, and the loop is blocked meanwhile.
+    importlib.import_module("anyio._backends._asyncio")
     app = FastAPI(
         title="trunkline",
         version=__version__,

@@ -26,6 +26,8 @@ from uvicorn.server import ServerState
 from trunkline.errors import ConfigError
 from trunkline.lines.listen import Answer, Call, Gate
 
+from .activation import Sockets
+
 _Message = MutableMapping[str, Any]
 App = Callable[
     [_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]],
@@ -36,6 +38,8 @@ _BACKLOG: Final = 2048
 _CANCEL_S: Final = 1.0
 _TLS_HANDSHAKE_S: Final = 5.0
 _DATE_EVERY_S: Final = 1.0
+_FRESH_S: Final = 0.5
+_FRESH_STEP_S: Final = 0.01
 
 
 class HeadLimits(msgspec.Struct, frozen=True):
@@ -239,6 +243,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write("\r\n".join(lines).encode() + body)
         self.transport.close()
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its first request is still on the way."""
+        return not self._completed and self._is_in_head and not self._is_refused
+
     def cut(self) -> None:
         """Drop the connection; a request that still runs is told that the client is gone."""
         if self.cycle is not None:  # type: ignore[redundant-expr]  # None before the first request
@@ -269,11 +278,18 @@ class Server:
         gate: who may upgrade.
         sockets: where to listen.
         limits: of request heads.
+        handed: sockets that are open already, for a restart that refuses nobody.
     """
 
     def __init__(
-        self, app: App, gate: Gate, sockets: Sequence[Socket], limits: HeadLimits | None = None
+        self,
+        app: App,
+        gate: Gate,
+        sockets: Sequence[Socket],
+        limits: HeadLimits | None = None,
+        handed: Sockets | None = None,
     ) -> None:
+        self._handed = handed or Sockets()
         self._app = app
         self._gate = gate
         self._sockets = tuple(sockets)
@@ -298,9 +314,10 @@ class Server:
         for at in self._sockets:
             try:
                 context = _make_context(at)
-                bound.append((at, await _bind(at), context))
+                bound.append((at, await _bind(at, self._handed), context))
             except ConfigError as error:
                 problems += error.problems
+        problems += self._handed.require_none()
         if problems:
             for _, opened, _ in bound:
                 _close_all(opened)
@@ -316,11 +333,20 @@ class Server:
             at.bind: _url(opened[0], is_tls=context is not None) for at, opened, context in bound
         }
 
-    async def stop_accepting(self) -> None:  # noqa: RUF029, RUF100 - a step of stopping, as `stop`
-        """Close the listening sockets; connections go on."""
+    async def stop_accepting(self) -> None:
+        """Close the listening sockets; connections go on.
+
+        Who was accepted just before may still send its request, half a second long: closing on it
+        would look like a refusal.
+        """
         for server in self._servers:
             server.close()
         self._servers.clear()
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + _FRESH_S
+        # An event would cost every request something; this runs once in the life of a process.
+        while loop.time() < end_s and any(one.is_fresh for one in self._connections()):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(_FRESH_STEP_S)
 
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, let running requests finish, then cancel them and cut what is left.
@@ -427,7 +453,7 @@ def _make_context(at: Socket) -> ssl.SSLContext | None:
     return context
 
 
-async def _bind(at: Socket) -> list[socket.socket]:
+async def _bind(at: Socket, handed: Sockets) -> list[socket.socket]:
     """Return sockets for every address of the host; all get the same port."""
     where = f"{at.host}:{at.port}"
     try:
@@ -439,7 +465,9 @@ async def _bind(at: Socket) -> list[socket.socket]:
         )
     except OSError as error:
         raise ConfigError([f"{where}: {error.strerror}"]) from error
-    sockets: list[socket.socket] = []
+    sockets = handed.take(at.bind, [str(address[0]) for *_, address in found], at.port)
+    if sockets:
+        return sockets
     port = at.port
     problem = ""
     for family, kind, protocol, _, address in found:

@@ -736,3 +736,26 @@ operator_token = "1234"
     assert "[lines.blog] operator_token: too weak" in missing
     assert check_listening(load(weak.replace("1234", "9f86d081884c7d659a2feaa0c55ad015"))) == []
     assert check_listening(load(weak.replace("0.0.0.0", "127.0.0.1"))) == []
+
+
+SCALED = "[dev]\nclock_scale = 60\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        (SCALED, True),
+        (SCALED + '[server]\nhost = "0.0.0.0"\n', False),
+        (SCALED + '[lines.core]\ndialect = "maim"\nbind = "192.168.1.2:8090"\n', False),
+        (SCALED + '[lines.core]\ndialect = "maim"\nbind = "127.0.0.1:8090"\n', True),
+        ("[dev]\nclock_scale = 0.5\n", False),
+        ("[dev]\nclock_scale = 1000000\n", False),
+    ],
+)
+def test_a_clock_that_runs_away_stays_on_this_machine(tmp_path, text, is_taken):
+    (tmp_path / "trunkline.toml").write_text(text)
+    if is_taken:
+        assert load_config(tmp_path / "trunkline.toml", {}).dev.clock_scale == 60
+    else:
+        with pytest.raises(ConfigError, match="clock_scale"):
+            load_config(tmp_path / "trunkline.toml", {})

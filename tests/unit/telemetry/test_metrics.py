@@ -102,11 +102,22 @@ def test_lines_are_bounded(metrics):
     assert value(metrics, "lines_links", line="line0") == 0
 
 
-def test_the_longest_lag_is_kept_and_stalls_are_counted(metrics):
+def test_the_longest_lag_is_kept_and_stalls_are_counted_by_whose_they_are(metrics):
     for seconds in (0.01, 0.2, 0.06, 0.05):
         metrics.lagged(seconds)
+    metrics.stalled(0.2, is_ours=False)
+    metrics.stalled(0.07, is_ours=True)
+    metrics.stalled(0.06, is_ours=True)
     assert value(metrics, "app_loop_lag_max_seconds") == 0.2
-    assert value(metrics, "app_loop_stalls_total") == 2
+    assert value(metrics, "app_loop_stalls_total") == 3
+    assert value(metrics, "app_loop_blocked_total") == 2
+    assert value(metrics, "app_loop_blocked_max_seconds") == 0.07
+
+
+def test_what_runs_is_shown(metrics):
+    metrics.running(tasks=9, threads=4)
+    assert value(metrics, "app_tasks") == 9
+    assert value(metrics, "app_threads") == 4
 
 
 def test_two_instances_share_nothing(metrics):
