@@ -117,6 +117,9 @@ class LineFacts(msgspec.Struct):
         stale_after_ms: older messages get no automatic answer; 0 = any age does.
         kinds: kinds of chats that an address of this line may name; empty = any.
         has_brief_seats: it may have seats that never come back (`Seat.is_brief` says which).
+        carries: the line that it presents to who is on it, "" = none.
+        account: of the chats that it shows of that line.
+        replay_ms: how long what was said there waits for a link; 0 = not at all, None = for ever.
     """
 
     name: str
@@ -129,6 +132,9 @@ class LineFacts(msgspec.Struct):
     stale_after_ms: int = 0
     has_brief_seats: bool = False
     kinds: tuple[str, ...] = ()
+    carries: str = ""
+    account: str = ""
+    replay_ms: int | None = None
 
 
 class Meter(Protocol):

@@ -105,7 +105,11 @@ class Desk:
         state = await self._core.doing.find(key)
         if state is None:
             raise LookupError(f"there is no conversation {address.kind}:{address.id}")
-        return await self._store.erase(state.id)
+        count = 0
+        for copied in await self._core.carrying.copies(key):  # where other lines show it
+            copy = await self._core.doing.find(copied)
+            count += await self._store.erase(copy.id) if copy is not None else 0
+        return count + await self._store.erase(state.id)
 
     def _line(self, address: Address) -> LineFacts:
         facts = self._facts.get(address.line)
@@ -138,6 +142,8 @@ class Desk:
         accounts = self._accounts(facts.name)
         if len(accounts) == 1:
             return accounts[0]
+        if facts.account and (not accounts or facts.account in accounts):
+            return facts.account  # the one that we play ourselves, before anybody has connected
         if not accounts:
             raise LookupError(
                 f"line {facts.name} has had no account yet; name it: {facts.name}/"

@@ -17,10 +17,15 @@ import msgspec
 from trunkline.clock import Clock
 from trunkline.dialects.contract import (
     DoBroadcast,
+    DoCarry,
     DoRelease,
     DoSend,
     DoTakeOver,
     DoWatch,
+    FindCarried,
+    FindCarriedChats,
+    FindCarriedMembers,
+    FindCarriedMessage,
     FindChat,
     FindChats,
     FindHistory,
@@ -32,6 +37,9 @@ from trunkline.errors import (
     StoreUnavailable,
     TrunklineError,
 )
+from trunkline.exchange.carriage import Carriage
+from trunkline.exchange.carried import Lookups
+from trunkline.exchange.carrying import Carrying
 from trunkline.exchange.contract import Broadcast, LineFacts, Origin, Router
 from trunkline.exchange.conversations import Conversations, Key, chat_of, key_of
 from trunkline.exchange.extras import Mark, Post
@@ -66,6 +74,7 @@ class Beating(Protocol):
 
     conversations: Conversations
     watchers: Watchers
+    carrying: Carrying
     is_disk_low: bool
     spawn: Callable[[Any], object]
 
@@ -83,6 +92,7 @@ class Doing:
 
     Args:
         core: the beat.
+        later: `(delay_s, call)`, the loop's timer.
         on_trouble: told when answering failed by our fault.
     """
 
@@ -94,6 +104,7 @@ class Doing:
         clock: Clock,
         facts: Mapping[str, LineFacts],
         router: Router,
+        later: Callable[[float, Callable[[], None]], object],
         on_trouble: Callable[[str, BaseException | None], None],
     ) -> None:
         self._core = core
@@ -105,6 +116,18 @@ class Doing:
         self._asks = 0
         self._posts = 0
         self.telling = Telling(clock=clock, facts=facts, router=router)
+        self._carriage = Carriage(
+            doing=self,
+            carrying=core.carrying,
+            store=store,
+            facts=facts,
+            router=router,
+            watchers=core.watchers,
+            spawn=core.spawn,
+            later=later,
+            on_trouble=on_trouble,
+        )
+        lookups = Lookups(store=store, carrying=core.carrying, facts=facts)
         self._answers: Mapping[type, Callable[[Origin, Any], Awaitable[object]]] = {
             FindChat: self._find_chat,
             FindHistory: self._find_history,
@@ -113,6 +136,10 @@ class Doing:
             DoTakeOver: self._do_take_over,
             DoRelease: self._do_release,
             DoBroadcast: self._do_broadcast,
+            FindCarried: lookups.find_chat,
+            FindCarriedChats: lookups.find_chats,
+            FindCarriedMembers: lookups.find_members,
+            FindCarriedMessage: lookups.find_message,
         }
 
     # -- what sessions ask -------------------------------------------------------------------
@@ -121,6 +148,9 @@ class Doing:
         """Answer a session's request, at once or when the store has spoken."""
         if type(request) is DoWatch:
             answer(self.telling.watch(origin, request))
+            return
+        if type(request) is DoCarry:
+            self._carriage.carry(origin, request, answer)
             return
         serve = self._answers.get(type(request))
         if serve is None:
@@ -238,17 +268,36 @@ class Doing:
         Raises:
             StoreUnavailable: nothing was stored.
         """
+        return await self.begin_post(key, segments, source, dedupe=dedupe, context=context).done
+
+    def begin_post(
+        self,
+        key: Key,
+        segments: Segments,
+        source: str,
+        *,
+        dedupe: str = "",
+        context: bytes = b"",
+        number: int = 0,
+    ) -> Post:
+        """Put a message into the next beat; its `done` must be awaited.
+
+        Raises:
+            StoreUnavailable: nothing is stored.
+        """
         if self._core.is_disk_low:
             raise StoreFull
         if self._posts >= POSTS:
             raise StoreUnavailable("too many sends wait for the store")
         post = self._make_post(key, segments, source, dedupe=dedupe, context=context)
+        post.number = number
         self._posts += 1
-        try:
-            self._core.post(post)
-            return await post.done
-        finally:
-            self._posts -= 1
+        post.done.add_done_callback(self._posted)
+        self._core.post(post)
+        return post
+
+    def _posted(self, _: object) -> None:
+        self._posts -= 1
 
     def _make_post(
         self, key: Key, segments: Segments, source: str, *, dedupe: str = "", context: bytes = b""

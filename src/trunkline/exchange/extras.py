@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from trunkline.model.event import DurableEvent
 from trunkline.model.message import Segments
 from trunkline.store.contract import Outcome, Queued, TurnRow
 
+# Instead of the id of a delivery: there is none, because a person has the conversation.
+REFUSED: Final = DeliveryId(0)
+
 
 class Post(msgspec.Struct):
     """A delivery that answers nothing, asked for by a person or a program.
@@ -28,6 +32,9 @@ class Post(msgspec.Struct):
         done: resolved with the delivery's id after the commit, or with the store's error.
         context: what a session needs to address it; b"" = what the conversation last carried.
         is_brief: the seat that it goes to never comes back.
+        number: of the message, when a framework says it through a line that carries this one: then
+            it is refused while a person has the conversation (`done` gives `REFUSED`), and a draft
+            where the line's mode is.
     """
 
     key: Key
@@ -38,6 +45,7 @@ class Post(msgspec.Struct):
     done: asyncio.Future[DeliveryId]
     context: bytes = b""
     is_brief: bool = False
+    number: int = 0
 
 
 class Mark(msgspec.Struct):

@@ -20,6 +20,7 @@ from trunkline.clock import Clock
 from trunkline.dialects.contract import Receipt, Seat, Settled
 from trunkline.errors import StoreFull, StoreUnavailable
 from trunkline.exchange.asking import Asking
+from trunkline.exchange.carrying import Carrying
 from trunkline.exchange.contract import LineFacts, Meter, Origin, Router
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.dispatch import Dispatch, Where
@@ -120,12 +121,21 @@ class Core:
             is_reachable=lambda line, seat_key: bool(router.find(line, seat_key)),
             on_error=lambda key, error: on_trouble(f"decide {key[0]}", error),
         )
+        self.carrying = Carrying(
+            store=outside.store,
+            clock=clock,
+            ids=outside.ids,
+            facts=outside.facts,
+            router=outside.router,
+            on_trouble=on_trouble,
+        )
         self.doing = Doing(
             core=self,
             store=outside.store,
             clock=clock,
             facts=outside.facts,
             router=outside.router,
+            later=outside.later,
             on_trouble=on_trouble,
         )
         self._writer = Writer(
@@ -133,6 +143,7 @@ class Core:
             clock=clock,
             ids=outside.ids,
             planner=self.planner,
+            carrying=self.carrying,
             conversations=self.conversations,
             dispatch=self.dispatch,
             put_back=self._put_back,
@@ -242,6 +253,13 @@ class Core:
         now_ms = self._clock.now_ms()
         gone = [Outcome(ident, DeliveryState.EXPIRED, now_ms) for ident in idents]
         self.watchers.settled(gone, (), now_ms)
+
+    async def trim(self) -> None:
+        """Let the oldest go where more waits for a carrying line than may."""
+        gone = await self.carrying.trim()
+        if gone:
+            self.expired(gone)
+            self.dispatch.review()
 
     def nudge(self) -> None:
         """Look again whether there is something to do (the disk has room again)."""

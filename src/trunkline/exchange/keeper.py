@@ -69,7 +69,11 @@ class Keeper:
 
     async def step(self) -> None:
         """Do what is due now."""
-        for keep in (self.look_at_disk, self._turns.look, self._expire, self._retain, self._index):
+        steps = (
+            self.look_at_disk, self._turns.look, self._expire, self._core.trim, self._retain,
+            self._index,
+        )  # fmt: skip
+        for keep in steps:
             try:
                 done = keep()
                 if done is not None:

@@ -18,8 +18,9 @@ from trunkline.exchange.asking import AGAIN_MS, MAX_ATTEMPTS, Asked, Asking, Cha
 from trunkline.exchange.bodies import KINDS, encode_event, encode_say
 from trunkline.exchange.contract import LineFacts, Origin
 from trunkline.exchange.conversations import Conversations, Key
-from trunkline.exchange.extras import DueTurn, Mark, Post
+from trunkline.exchange.extras import REFUSED, DueTurn, Mark, Post
 from trunkline.exchange.items import is_person
+from trunkline.exchange.numbering import message_number
 from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
 from trunkline.model.asking import Answer, Failed
 from trunkline.model.conversation import ConversationState
@@ -401,16 +402,23 @@ class Planner:
         if post.is_brief is not state.is_brief and post.is_brief:
             state = msgspec.structs.replace(state, is_brief=True)
             self.note(plan, post.key, state)
+        if post.number and state.taken_until_ms > now_ms:
+            plan.posted[id(post)] = REFUSED
+            return
         if is_person(post.source):
             spoken = takeovers.spoken(plan.beat, state)
             if spoken is not state:
                 state = spoken
                 self.note(plan, post.key, state)
         seat_key = facts.seat_of(state.chat)
+        row_state = DeliveryState.QUEUED
         is_gone = self._is_gone(facts.name, seat_key)
+        if is_gone:
+            row_state = DeliveryState.EXPIRED
+        elif post.number and facts.mode == "draft":
+            row_state = DeliveryState.DRAFT
         row = OutboxRow(
-            DeliveryId(self._ids.next()), state.id,
-            DeliveryState.EXPIRED if is_gone else DeliveryState.QUEUED, now_ms,
+            DeliveryId(self._ids.next()), state.id, row_state, now_ms,
             encode_say(post.segments), post.source,
             expires_ms=post.expires_ms, reason=GONE if is_gone else "", dedupe=post.dedupe,
             context=post.context,
@@ -418,7 +426,9 @@ class Planner:
         plan.beat.outbox.append(row)
         plan.said.append((row, state, post.segments))
         plan.posted[id(post)] = row.id
-        if not is_gone:
+        if post.number:
+            plan.beat.numbers.append(message_number(post.number, facts.name, row.id))
+        if row_state is DeliveryState.QUEUED:
             plan.seats.add((facts.name, seat_key))
 
     def take_mark(self, plan: Plan, mark: Mark) -> None:

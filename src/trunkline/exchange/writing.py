@@ -14,6 +14,7 @@ import msgspec
 
 from trunkline.clock import Clock
 from trunkline.errors import StoreUnavailable
+from trunkline.exchange.carrying import Carrying, Loaded
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.dispatch import BEAT, Dispatch
 from trunkline.exchange.extras import Extras
@@ -27,11 +28,13 @@ class Part(msgspec.Struct):
 
     Args:
         fault: why it could not be stored as it is: it is one thing, and buried now.
+        loaded: what carrying lines need, None while nobody carries anything.
     """
 
     items: list[Item]
     extras: Extras
     fault: Exception | None = None
+    loaded: Loaded | None = None
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -66,6 +69,7 @@ class Writer:
         clock: Clock,
         ids: Ids,
         planner: Planner,
+        carrying: Carrying,
         conversations: Conversations,
         dispatch: Dispatch,
         put_back: Callable[[Sequence[Part]], None],
@@ -77,6 +81,7 @@ class Writer:
         self._clock = clock
         self._ids = ids
         self._planner = planner
+        self._carrying = carrying
         self._conversations = conversations
         self._dispatch = dispatch
         self._put_back = put_back
@@ -154,6 +159,8 @@ class Writer:
             skip |= {plan.index[row] for row in committed.duplicates}
         for key, state in plan.overlay.items():
             self._conversations.put(key, state)
+        if plan.beat.numbers:
+            self._carrying.committed(plan.beat.numbers)
         seconds = self._clock.monotonic_s() - started_s
         return Done(plan, skip.union(plan.repeats), committed.unclaimed, seconds)
 
@@ -163,6 +170,9 @@ class Writer:
         keys = [item.key for item in part.items if get(item.key) is None]
         keys += [post.key for post in part.extras.posts if get(post.key) is None]
         keys += [mark.key for mark in part.extras.marks if get(mark.key) is None]
+        if self._carrying and part.items and part.fault is None:
+            part.loaded = await self._carrying.load(part.items)
+            keys += [key for key in part.loaded.chats if get(key) is None]
         if part.fault is not None:
             keys += [(item.line, *UNSTORABLE) for item in part.items]
         missing = dict.fromkeys(keys)
@@ -176,6 +186,8 @@ class Writer:
     def _plan(self, part: Part, skip: frozenset[int]) -> Plan:
         planner, extras = self._planner, part.extras
         plan = planner.plan(part.items, skip, self._clock.now_ms())
+        if part.loaded is not None:
+            self._carrying.plan(planner, plan, part.items, part.loaded)
         beat = plan.beat
         beat.outcomes = extras.outcomes
         beat.sent_ranges = [(sent.first, sent.last) for sent in extras.ranges]

@@ -9,6 +9,7 @@ import msgspec
 
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
+from trunkline.model.event import Person
 from trunkline.model.history import Told
 from trunkline.model.message import Segments
 
@@ -41,10 +42,22 @@ class Outcome(Enum):
     LATER = "later"  # nothing was written
 
 
-class Say(msgspec.Struct, frozen=True, gc=False, tag="say"):
-    """Say something in the chat."""
+class Say(msgspec.Struct, frozen=True, gc=False, tag="say", omit_defaults=True):
+    """Say something in the chat.
+
+    The optional fields are set when somebody said it on a line that this one carries: then it is
+    an event for who is on the link, not an answer.
+
+    Args:
+        sender: who said it; the id is a number as text, in a private chat that of the chat.
+        number: of the message, 0 = it is none that was carried.
+        at_ms: when it was said.
+    """
 
     segments: Segments
+    sender: Person | None = None
+    number: int = 0
+    at_ms: int = 0
 
 
 class Tell(msgspec.Struct, frozen=True, tag="tell"):

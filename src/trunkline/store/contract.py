@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -128,6 +128,31 @@ class TurnRow(msgspec.Struct, frozen=True):
     cap_ms: int = 0
 
 
+NumberKey: TypeAlias = tuple[str, str, str]  # line, kind, ident
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A number that stands for something of a line, for peers that know no other ids.
+
+    Args:
+        id: positive int32, given once.
+        kind: `chat`, `message`, or `quote` for a message that was only heard of.
+        ident: what it stands for, unique with line and kind.
+        row: the inbox or outbox row that it is forgotten with, 0 = never.
+    """
+
+    id: int
+    line: str
+    kind: str
+    ident: str
+    row: int = 0
+
+    @property
+    def key(self) -> NumberKey:
+        """What it is looked up by."""
+        return (self.line, self.kind, self.ident)
+
+
 class Beat(msgspec.Struct):
     """What one transaction writes. Built by the exchange, consumed whole.
 
@@ -141,6 +166,7 @@ class Beat(msgspec.Struct):
         done: inbox ids WAITING → DONE with the *why* blob.
         kept: session states.
         turns: upsert by conversation; `turns_done`: delete.
+        numbers: new ones. An ident that an older message has passes to the newer one.
     """
 
     inbox: list[InboxRow] = []
@@ -153,6 +179,7 @@ class Beat(msgspec.Struct):
     kept: list[KeptState] = []
     turns: list[TurnRow] = []
     turns_done: list[ConversationId] = []
+    numbers: list[Number] = []
     now_ms: int = 0
 
 
@@ -248,6 +275,22 @@ class Store(Protocol):
         """Return the first id that no conversation has; the exchange counts on from it."""
         ...
 
+    async def find_numbers(self, keys: Sequence[NumberKey]) -> list[Number | None]:
+        """Look up (line, kind, ident); None where there is none yet."""
+        ...
+
+    async def numbers(self, idents: Sequence[int]) -> list[Number | None]:
+        """Look up numbers; None where none was given, or it is forgotten."""
+        ...
+
+    async def next_number(self) -> int:
+        """Return the first number that was never given; the exchange counts on from it."""
+        ...
+
+    async def put_numbers(self, numbers: Sequence[Number]) -> None:
+        """Write numbers beside a beat; one that is there gets this ident."""
+        ...
+
     async def queued(self, line: str, account: str, peer: str, limit: int, now_ms: int) -> Queue:
         """Return a seat's queue: what may leave now, oldest first, and what else waits.
 
@@ -265,6 +308,15 @@ class Store(Protocol):
 
     async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:
         """QUEUED rows past `expires_ms` → EXPIRED; return at most `limit` of them."""
+        ...
+
+    async def expire_carried(
+        self, line: str, keep: int, reason: str, now_ms: int, limit: int
+    ) -> list[DeliveryId]:
+        """QUEUED rows carried to a line (source `carry:…`), but the newest `keep` → EXPIRED.
+
+        Return at most `limit` of them.
+        """
         ...
 
     async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:

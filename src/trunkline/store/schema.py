@@ -191,5 +191,22 @@ stream = Table(
     _number("last"),
 )
 
+# Positive int32 numbers for peers that know no other ids (a line that carries another): of chats,
+# of messages, and of messages that were only heard of. Counted up, never given twice.
+number = Table(
+    "number",
+    metadata,
+    _key("id"),
+    _text("line"),
+    _text("kind"),
+    _text("ident"),
+    # The inbox or outbox row that it is forgotten with; NULL = never.
+    _number("row", is_optional=True),
+    # What has a number keeps it.
+    Index("number_ident", "line", "kind", "ident", unique=True),
+    # Retention forgets the numbers of a row with it.
+    Index("number_row", "row", sqlite_where=text("row IS NOT NULL")),
+)
+
 # Small facts about the database itself: `fence` counts its starts, `history` is how far it goes.
 meta = Table("meta", metadata, Column("name", Text(), primary_key=True), _number("value"))

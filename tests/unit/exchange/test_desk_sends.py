@@ -39,6 +39,23 @@ async def test_an_account_may_be_left_out_while_there_is_one(tmp_path: Path) -> 
         assert len(str(told.value)) < 300  # a thousand names are no sentence
 
 
+async def test_the_account_that_a_line_plays_itself_needs_no_connection(tmp_path: Path) -> None:
+    keys = {"dialect": "onebot11", "role": "implementation", "self_id": "12345"}
+    async with House(tmp_path, lines={"bot": keys}) as house:
+        for past in ({}, {"99": None}, {"99": None, "12345": None, "7": None}):
+            names = house.lines["bot"].accounts
+            names.clear()
+            names.update(past)
+            sent = await house.desk.send(parse_address("bot/private:7"), HI)
+            found = await house.store.delivery(sent.id)
+            assert found is not None
+            assert found.conversation.account == ("99" if len(past) == 1 else "12345")
+        names.clear()
+        names.update({"98": None, "99": None})
+        with pytest.raises(LookupError, match="several accounts"):
+            await house.desk.send(parse_address("bot/private:7"), HI)
+
+
 async def test_two_requests_with_one_key_at_the_same_time_send_once(tmp_path: Path) -> None:
     async with House(tmp_path, lines=CORE) as house:
         end = Endpoint(house)

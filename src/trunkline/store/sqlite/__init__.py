@@ -4,7 +4,7 @@
 |---|---|
 | `store.py` | the contract: which call goes to which thread |
 | `beat.py` | one beat in one transaction |
-| `inbox.py outbox.py turns.py conversations.py` | rows to values and back, by noun |
+| `inbox.py outbox.py turns.py conversations.py numbers.py` | rows to values and back, by noun |
 | `flight.py` | which deliveries are SENDING |
 | `starting.py migrating.py` | what a start does |
 | `retention.py` | forgetting |

@@ -16,7 +16,7 @@ from trunkline.model.delivery import DeliveryState
 from trunkline.store.contract import Beat, Committed, InboxRow, Outcome
 from trunkline.store.media import Media
 
-from . import conversations, inbox, outbox, turns
+from . import conversations, inbox, numbers, outbox, turns
 from .connection import Connection, roll_back
 from .flight import Flight
 from .history import Indexer
@@ -129,6 +129,8 @@ def _claim(connection: Connection, ids: Sequence[int], marks: Marks) -> dict[int
 
 def _write_rare(connection: Connection, beat: Beat, marks: Marks) -> None:
     """Do what a beat on the fast path has none of."""
+    if beat.numbers:
+        numbers.put(connection, beat.numbers)
     if beat.done:
         places = marks.change(INBOX, [ident for ident, _ in beat.done])
         values = [(*done, seq) for done, seq in zip(beat.done, places, strict=True)]

@@ -123,6 +123,22 @@ def expire(connection: Connection, stream: Stream, now_ms: int, limit: int) -> l
     return [DeliveryId(row[0]) for row in rows]
 
 
+def expire_carried(
+    connection: Connection, stream: Stream, which: tuple[str, int, int], why: tuple[int, str]
+) -> list[DeliveryId]:
+    """Expire what was carried to a line and waits beyond a number of newer ones.
+
+    Args:
+        which: the line, how many stay, and how many are expired at most.
+        why: when, and the reason.
+    """
+    ids: list[int] = [row[0] for row in connection.execute(SQL["carried_beyond"], which)]
+    ids.reverse()
+    if ids:
+        _expire(connection, stream, ids, why)
+    return [DeliveryId(ident) for ident in ids]
+
+
 def expire_seat(
     connection: Connection, stream: Stream, seat: tuple[str, str, str], reason: str, now_ms: int
 ) -> int:

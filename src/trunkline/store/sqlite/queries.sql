@@ -67,6 +67,30 @@ ON CONFLICT (conversation) DO UPDATE
 SET due_ms = CASE WHEN ?6 = 0 THEN ?2 ELSE min(?2, min(since_ms, ?3) + ?6) END,
     since_ms = min(since_ms, ?3), kind = ?4, attempts = ?5;
 
+-- Numbers ---------------------------------------------------------------------------------------
+
+-- name: put_number
+INSERT INTO number (id, line, kind, ident, row) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET ident = excluded.ident;
+
+-- Peers use an id again: it means the newest message that has it. The older one keeps its number.
+-- name: free_number
+UPDATE number SET ident = '#' || row
+WHERE line = ?1 AND kind = ?2 AND ident = ?3 AND id <> ?4 AND row IS NOT NULL;
+
+-- name: find_number
+SELECT id, line, kind, ident, row FROM number WHERE line = ? AND kind = ? AND ident = ?;
+
+-- name: number
+SELECT id, line, kind, ident, row FROM number WHERE id = ?;
+
+-- name: last_number
+SELECT coalesce(max(id), 0) FROM number;
+
+-- The last one stays: it says how far numbers were given.
+-- name: forget_numbers
+DELETE FROM number WHERE row = ? AND id < (SELECT max(id) FROM number);
+
 -- Conversations ---------------------------------------------------------------------------------
 
 -- name: find_conversation
@@ -119,6 +143,12 @@ CROSS JOIN conversation c ON c.id = q.conversation;
 -- name: expired
 SELECT id FROM outbox INDEXED BY outbox_mark
 WHERE mark = 1 AND expires_ms BETWEEN 1 AND ? ORDER BY id LIMIT ?;
+
+-- Of what was carried to a line, what waits beyond the newest ?2.
+-- name: carried_beyond
+SELECT o.id FROM outbox o INDEXED BY outbox_mark CROSS JOIN conversation c ON c.id = o.conversation
+WHERE o.mark = 1 AND c.line = ?1 AND o.source GLOB 'carry:*'
+ORDER BY o.id DESC LIMIT ?3 OFFSET ?2;
 
 -- name: expire
 UPDATE outbox SET state = 7, mark = 7, settled_ms = ?2, reason = ?3, seq = ?4 WHERE id = ?1 AND state = 1;

@@ -148,6 +148,7 @@ class Forgetting:
             with transaction(self._connection):
                 if name in _FORGET_HISTORY:
                     self._connection.executemany(SQL[_FORGET_HISTORY[name]], values)
+                    self._connection.executemany(SQL["forget_numbers"], values)
                 self._connection.executemany(SQL[name], values)
         return len(ids)
 

@@ -8,12 +8,13 @@ that a long one never stands before a beat.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from trunkline.clock import Clock
-from trunkline.errors import StoreUnavailable
+from trunkline.errors import StoreDamaged, StoreUnavailable
 from trunkline.ids import ConversationId, DeliveryId, InboxId
 from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
@@ -25,6 +26,8 @@ from trunkline.store.contract import (
     EventKind,
     InboxRow,
     InboxState,
+    Number,
+    NumberKey,
     OutboxRow,
     Page,
     Queue,
@@ -37,8 +40,8 @@ from trunkline.store.media import Media
 from trunkline.store.restoring import require_whole
 
 from . import beat as beats
-from . import conversations, history, inbox, outbox, starting, stream, turns
-from .connection import Connection, connect, connect_reader, create_file, file_id
+from . import conversations, history, inbox, numbers, outbox, starting, stream, turns
+from .connection import Connection, connect, connect_reader, create_file, file_id, transaction
 from .flight import Flight
 from .history import Indexer
 from .retention import Forgetting
@@ -112,6 +115,12 @@ class SqliteStore:
         self._reader = self._make_worker("store-reader")
         try:
             return await self._writer.call(lambda: self._open(requeue_lines))
+        except sqlite3.OperationalError as error:
+            await self.close()
+            if "no such" not in str(error):
+                raise
+            # Whole by its pages, but not what this program wrote: a table or column is gone.
+            raise StoreDamaged(f"{self._path} is damaged: {error}") from error
         except BaseException:
             await self.close()
             raise
@@ -205,6 +214,22 @@ class SqliteStore:
         """Return the first id that no conversation has."""
         return await self._write(conversations.next_id)
 
+    async def find_numbers(self, keys: Sequence[NumberKey]) -> list[Number | None]:
+        """Look up (line, kind, ident)."""
+        return await self._write(lambda db: numbers.find(db, keys))
+
+    async def numbers(self, idents: Sequence[int]) -> list[Number | None]:
+        """Look up numbers."""
+        return await self._write(lambda db: numbers.get(db, idents))
+
+    async def next_number(self) -> int:
+        """Return the first number that was never given."""
+        return await self._write(numbers.next_id)
+
+    async def put_numbers(self, numbers: Sequence[Number]) -> None:
+        """Write numbers beside a beat."""
+        await self._write(lambda db: _put_numbers(db, numbers))
+
     async def queued(self, line: str, account: str, peer: str, limit: int, now_ms: int) -> Queue:
         """Return the queue of a seat."""
         seat = (line, account, peer)
@@ -222,6 +247,13 @@ class SqliteStore:
     async def expire(self, now_ms: int, limit: int) -> list[DeliveryId]:
         """QUEUED rows that are too late → EXPIRED."""
         return await self._write(lambda db: outbox.expire(db, self._stream, now_ms, limit))
+
+    async def expire_carried(
+        self, line: str, keep: int, reason: str, now_ms: int, limit: int
+    ) -> list[DeliveryId]:
+        """QUEUED rows carried to a line, but the newest `keep` → EXPIRED."""
+        which, why = (line, keep, limit), (now_ms, reason)
+        return await self._write(lambda db: outbox.expire_carried(db, self._stream, which, why))
 
     async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:
         """QUEUED rows of a seat that never comes back → EXPIRED."""
@@ -398,6 +430,11 @@ class SqliteStore:
         if worker is None or connection is None:
             raise StoreUnavailable("the store is closed")
         return await worker.call(lambda: work(connection))
+
+
+def _put_numbers(connection: Connection, new: Sequence[Number]) -> None:
+    with transaction(connection):
+        numbers.put(connection, new)
 
 
 def _count(connection: Connection) -> dict[str, int]:

@@ -231,3 +231,15 @@ async def test_a_damaged_file_is_told_as_such(tmp_path: Path):
     (tmp_path / "trunkline.db").write_bytes(b"not a database, whatever its name" * 200)
     with pytest.raises(StoreDamaged):
         await open_and_close(tmp_path)
+
+
+async def test_a_table_that_is_gone_is_damage(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, clock=FakeClock())
+    await store.open()
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / "trunkline.db")) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute("DROP TABLE inbox")
+        connection.commit()
+    with pytest.raises(StoreDamaged, match="no such table"):
+        await SqliteStore(tmp_path, clock=FakeClock()).open()
