@@ -69,22 +69,94 @@ class Refuse(msgspec.Struct, frozen=True):
 
 
 class LinkInfo(msgspec.Struct, frozen=True):
-    """The open link. For a dialled one `head` holds the answer's headers and our own path."""
+    """The open link. For a dialled one `head` holds the answer's headers and our own path.
+
+    Args:
+        is_request: it is one HTTP request: one message comes in, the first one transmitted is the
+            answer (empty = 204), and then it ends. A hang-up before that is told as a failure.
+    """
 
     head: Head
     is_dialled: bool = False
     subprotocol: str | None = None
+    is_request: bool = False
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """A plain HTTP request, read to its end."""
+
+    method: str
+    head: Head
+    body: bytes = b""
+
+
+class HttpAnswer(msgspec.Struct, frozen=True):
+    """The answer to a request that no session sees. A body is JSON."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HttpEntry(msgspec.Struct, frozen=True):
+    """Hand a request to a session.
+
+    Args:
+        kind: which one `open` shall make.
+        data: the message that it receives.
+    """
+
+    kind: str
+    data: bytes
+
+
+class HttpSide(msgspec.Struct, frozen=True):
+    """What a listening line serves over HTTP besides its WebSocket. All of it is pure.
+
+    Args:
+        paths: `(options) → paths`: one that is a WebSocket path too takes POST only; one that ends
+            in `/*` stands for a last part of any name.
+        admit: `(options, method, head) → HttpAnswer`, or the greatest body in bytes. Before any of
+            the body is read.
+        take: `(options, request) → HttpEntry | HttpAnswer`.
+    """
+
+    paths: Callable[[Any], Sequence[str]]
+    admit: Callable[[Any, str, Head], HttpAnswer | int]
+    take: Callable[[Any, HttpRequest], HttpEntry | HttpAnswer]
 
 
 # -- effects --------------------------------------------------------------------------------
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """An HTTP call to be made. Bodies are bytes."""
+    """An HTTP call to be made. The answer is a `Fetched`, or an error when there was none.
+
+    Headers are the session's own, cookies included: none are added or remembered. No redirect is
+    followed. Private addresses are refused, except the hosts in the line's `own_hosts`.
+
+    Args:
+        timeout_s: for everything, from the look-up of the name to the last byte.
+        max_bytes: of the answer's body.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = {}
+    body: bytes = b""
+    timeout_s: float = 10.0
+    max_bytes: int = 10 << 20
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """What an HTTP server answered, whatever the status.
+
+    Args:
+        headers: lower-case names, in order; repeated ones (`set-cookie`) are kept apart.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
 
@@ -172,8 +244,59 @@ class DoClose(msgspec.Struct, frozen=True):
     chat: Chat
 
 
-Find: TypeAlias = FindChat | FindHistory | FindChats
-Do: TypeAlias = DoSend | DoTakeOver | DoRelease | DoWatch | DoBroadcast | DoClose
+class DoCarry(msgspec.Struct, frozen=True):
+    """Who is on this link says something in a chat of the line that this line carries.
+
+    The answer is a `Carried`, when its fate is known or after 10 s; an error when there is no such
+    chat. What is said in one chat keeps its order.
+
+    Args:
+        chat: as this line shows it: kind `private` or `group`, the number as text for an id.
+        segments: quotes and mentions by number.
+        quote: number of the message that is answered, 0 = none.
+    """
+
+    chat: Chat
+    segments: Segments
+    quote: int = 0
+
+
+class FindCarried(msgspec.Struct, frozen=True):
+    """What is known of a carried chat? The answer is a `CarriedChat`; an error when there is none.
+
+    A person is asked for as the private chat with them.
+    """
+
+    chat: Chat
+
+
+class FindCarriedChats(msgspec.Struct, frozen=True):
+    """Which carried chats are there? The answer is a tuple of at most 200 `CarriedChat`.
+
+    Args:
+        kind: `private` or `group`.
+    """
+
+    kind: str
+
+
+class FindCarriedMembers(msgspec.Struct, frozen=True):
+    """Who spoke in a carried chat lately? The answer is a tuple of at most 200 `CarriedMember`."""
+
+    chat: Chat
+
+
+class FindCarriedMessage(msgspec.Struct, frozen=True):
+    """Which message has this number? The answer is a `CarriedMessage`; an error when none has."""
+
+    number: int
+
+
+Find: TypeAlias = (
+    FindChat | FindHistory | FindChats
+    | FindCarried | FindCarriedChats | FindCarriedMembers | FindCarriedMessage
+)  # fmt: skip
+Do: TypeAlias = DoSend | DoTakeOver | DoRelease | DoWatch | DoBroadcast | DoClose | DoCarry
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -189,12 +312,15 @@ class Dial(msgspec.Struct, frozen=True):
     Args:
         url: `ws://` or `wss://`.
         max_message_bytes: as in `Admit`.
+        is_request: nothing is opened: the session makes calls (`Fetch`), and its link is only the
+            time that it lives. What it transmits goes nowhere.
     """
 
     url: str
     headers: Mapping[str, str] = {}
     subprotocol: str | None = None
     max_message_bytes: int = 1 << 20
+    is_request: bool = False
 
 
 class Transmit(msgspec.Struct, frozen=True, gc=False):
@@ -229,6 +355,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
         wait_s: when LATER: not before this many seconds.
         is_repeatable: when UNCERTAIN: this peer drops a second copy by its id, so it is queued
             again (`Traits.peer_dedupes` says so for all peers of a role).
+        data: what the peer returned for an `Act`, as JSON; b"" = nothing. Never stored.
     """
 
     delivery_id: DeliveryId
@@ -237,6 +364,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     wait_s: float = 0.0
     is_repeatable: bool = False
+    data: bytes = b""
 
 
 class LinkState(Enum):
@@ -392,6 +520,12 @@ class Opening(msgspec.Struct, frozen=True):
     ids: Ids
 
 
+def _no_account(options: Any) -> str:
+    """Return the account of a dialect that tells none by its options."""
+    del options
+    return ""
+
+
 class Dialect(msgspec.Struct, frozen=True):
     """Everything the house knows of a dialect.
 
@@ -409,11 +543,16 @@ class Dialect(msgspec.Struct, frozen=True):
         listens: roles that may listen.
         dials: roles that may dial.
         kinds: kinds of chats that something may be sent to; empty = any.
+        carriers: roles that may carry another line: what is said there reaches the link as a
+            delivery (`Say` with its sender), what the link says goes there (`DoCarry`).
+        account_of: `(options) → the account that its chats have`, for `carriers`; `seat_of` such a
+            chat is the seat that the deliveries go to.
         claims: `head → is this a peer of ours?`, asked where lines of several dialects own one path
             of one socket: True or False when the head tells, None when it does not. Pure. A dialect
             without it shares no path.
         recognises: `first message → is this a peer of ours?`, asked when no head told; b"" means
             that the peer has kept silent: True from a dialect in which our side speaks first. Pure.
+        http: what a listening line serves over plain HTTP; None = nothing.
     """
 
     name: str
@@ -429,8 +568,11 @@ class Dialect(msgspec.Struct, frozen=True):
     listens: tuple[str, ...] = ()
     dials: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    carriers: tuple[str, ...] = ()
+    account_of: Callable[[Any], str] = _no_account
     claims: Callable[[Head], bool | None] | None = None
     recognises: Callable[[bytes], bool] | None = None
+    http: HttpSide | None = None
 
 
 Direction: TypeAlias = Literal["listen", "dial"]

@@ -45,6 +45,10 @@ class LineOptions(BaseModel):
         max_message_bytes: of one WebSocket message.
         connections_per_address: open links of one address; more get HTTP 429; 0 = no limit.
         retention_days: how long bodies are kept; None = the dialect's default.
+        carries: the line that this one presents to who is on it; only for a role that plays a
+            platform (onebot11 implementation).
+        replay_s: how long what was said on the carried line waits for a framework that is away;
+            0 = not at all; None = until more than 1,000 messages wait.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -81,6 +85,8 @@ class LineOptions(BaseModel):
     max_message_bytes: int = Field(1 << 20, ge=1024, le=104_857_600)
     connections_per_address: int = Field(50, ge=0)
     retention_days: float | None = Field(None, gt=0)
+    carries: str = ""
+    replay_s: float | None = Field(None, ge=0)
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -88,6 +94,16 @@ class LineOptions(BaseModel):
         return tuple(token.get_secret_value() for token in self.token)
 
     @property
+    def ping_s(self) -> float:
+        """Seconds between two protocol pings of a link."""
+        return self.heartbeat_interval_s
+
+    @property
     def door_tokens(self) -> dict[str, tuple[str, ...]]:
         """What opens a door of this line to a stranger, by key: each must be strong there."""
         return {"token": self.tokens}
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """Hosts that a `Fetch` of this line may reach though their address is private."""
+        return frozenset()

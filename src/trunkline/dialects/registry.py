@@ -8,5 +8,8 @@ from typing import Final
 from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.contract import Dialect
 from trunkline.dialects.maim import MAIM
+from trunkline.dialects.onebot11 import ONEBOT11
 
-DIALECTS: Final[Mapping[str, Dialect]] = {dialect.name: dialect for dialect in (CONTACT, MAIM)}
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    dialect.name: dialect for dialect in (CONTACT, MAIM, ONEBOT11)
+}

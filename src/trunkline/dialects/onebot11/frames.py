@@ -1,0 +1,355 @@
+"""What a framework hears: one JSON object per message, an event or a response.
+
+The other way is `calls`. The ordinary message and response are read by one typed decoder;
+everything else, and all that it refuses (ids as floats, a byte order mark, times as text …), is
+read as plain values by the rules of the specification. Both ways give the same frames: what is odd
+is named in `flags`, what is impossible is a `WireMalformed` with a reason of `REJECTIONS`.
+Source: onebot11 4, 5, 10
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from trunkline.dialects.onebot11.cq import parse_cq
+from trunkline.dialects.onebot11.fields import (
+    read_content,
+    read_flag,
+    read_id,
+    read_sender,
+    read_time,
+)
+from trunkline.dialects.onebot11.segments import Seg, clean, to_word
+from trunkline.dialects.onebot11.shapes import (
+    HEARTBEAT,
+    Anonymous,
+    EventFrame,
+    Heard,
+    MessageFrame,
+    Response,
+    Sender,
+)
+from trunkline.errors import WireMalformed
+from trunkline.wire import jsonwire
+
+MAX_DEPTH: Final = jsonwire.MAX_DEPTH  # Source: onebot11 4
+_DETAILS: Final[Mapping[str, str]] = {
+    "message": "message_type", "message_sent": "message_type", "notice": "notice_type",
+    "request": "request_type", "meta_event": "meta_event_type",
+}  # fmt: skip
+_KINDS: Final[Mapping[str, str]] = {
+    "notice": "notice", "request": "request", "meta_event": "meta",
+}  # fmt: skip
+_DEFAULTS: Final[Mapping[str, str]] = {"private": "friend", "group": "normal"}
+_MS_FROM: Final = 10**11
+
+
+class _SegIn(msgspec.Struct, frozen=True, gc=False):
+    type: str
+    data: dict[str, str] | None = None
+
+
+class _SenderIn(msgspec.Struct, frozen=True, gc=False):
+    nickname: str | None = None
+    card: str | None = None
+    role: str | None = None
+    group_id: int | None = None
+
+
+class _Wire(msgspec.Struct, frozen=True, gc=False):
+    """The ordinary message and response. What does not fit is read as plain values."""
+
+    post_type: str | None = None
+    message_type: str | None = None
+    sub_type: str | None = None
+    self_id: int | None = None
+    time: int | None = None
+    user_id: int | None = None
+    group_id: int | None = None
+    message_id: int | None = None
+    message: list[_SegIn] | str | None = None
+    sender: _SenderIn | None = None
+    target_id: int | None = None
+    retcode: int | None = None
+    status: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.Raw()
+    wording: str | None = None
+    echo: Any = None
+    anonymous: msgspec.Raw = msgspec.Raw()
+
+
+_decode_wire = msgspec.json.Decoder(_Wire).decode
+_decode_any = msgspec.json.Decoder().decode
+FAULTS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def decode(data: bytes, self_id: str = "") -> Heard:
+    """Decode one frame of an implementation: an event or a response.
+
+    Args:
+        self_id: the account of the connection, "" = not known yet.
+
+    Raises:
+        WireMalformed: with a reason of `REJECTIONS`.
+    """
+    check_depth(data)
+    try:
+        wire = _decode_wire(data)
+    except FAULTS:
+        return _read(data, self_id)
+    if wire.post_type == "message":
+        return _quick_message(wire, data, self_id) or _read(data, self_id)
+    if wire.post_type is None and wire.retcode is not None:
+        return _quick_response(wire) or _read(data, self_id)
+    return _read(data, self_id)
+
+
+def _quick_message(wire: _Wire, data: bytes, self_id: str) -> MessageFrame | None:
+    """Return an ordinary message; None when the rules have to be asked."""
+    detail, sub_type, user, at_s = wire.message_type, wire.sub_type, wire.user_id, wire.time
+    message, sender, group = wire.message, wire.sender, wire.group_id
+    if (
+        wire.self_id is None or user is None or at_s is None or not 0 < at_s <= _MS_FROM
+        or not sub_type or sender is None or wire.message_id is None or message is None
+        or (detail != "private" and (detail != "group" or not group))
+    ):  # fmt: skip
+        return None
+    account = str(wire.self_id)
+    if self_id and account != self_id:
+        return None
+    segments = parse_cq(message) if type(message) is str else _quick_segments(message)
+    if segments is None:
+        return None
+    mask = bytes(wire.anonymous)
+    return MessageFrame(
+        account,
+        detail,
+        sub_type,
+        str(user),
+        segments,
+        at_s * 1000,
+        str(group or sender.group_id or ""),
+        str(wire.message_id),
+        "" if wire.target_id is None else str(wire.target_id),
+        Sender(sender.nickname or "", sender.card or "", sender.role),
+        _mask(_decode_any(mask)) if mask and mask != b"null" else None,
+        data=data,
+    )
+
+
+def _quick_segments(message: Any) -> list[Seg] | None:
+    if len(message) == 1:
+        one = message[0]
+        if one.type == "text" and one.data is not None:
+            text = one.data.get("text")
+            return [Seg("text", {"text": text})] if text else []
+    for one in message:
+        if not one.type:
+            return None
+    return clean([Seg(one.type, one.data or {}) for one in message], [])
+
+
+def _quick_response(wire: _Wire) -> Response | None:
+    if wire.retcode or bytes(wire.status) != b'"ok"':
+        return None
+    return Response(True, False, 0, None, bytes(wire.data) or b"null", wire.echo)  # noqa: FBT003 - fields
+
+
+def _read(data: bytes, self_id: str) -> Heard:
+    fields, data = to_fields(data)
+    post = fields.get("post_type")
+    if "post_type" not in fields:
+        if "retcode" in fields or "status" in fields:
+            return _read_response(fields)
+        raise WireMalformed("no_post_type")
+    if type(post) is not str or not post:
+        raise WireMalformed("bad_post_type")
+    flags: list[str] = []
+    if post not in _DETAILS:
+        return _read_event(fields, data, "unknown", post, self_id, flags)
+    detail = fields.get(_DETAILS[post])
+    if type(detail) is not str or not detail:
+        raise WireMalformed("no_detail_type")
+    if post in _KINDS:
+        name = f"{post}.{detail}" + _dotted(fields.get("sub_type"))
+        return _read_event(fields, data, _KINDS[post], name, self_id, flags)
+    return _read_message(fields, data, self_id, flags)
+
+
+def _dotted(sub_type: object) -> str:
+    return f".{sub_type}" if type(sub_type) is str and sub_type else ""
+
+
+def _account(fields: Mapping[str, object], self_id: str, flags: list[str]) -> str:
+    account = read_id(fields.get("self_id"), flags)
+    if not account:
+        if not self_id:
+            raise WireMalformed("no_self_id")
+        flags.append("self_id_from_connection")
+        return self_id
+    if self_id and account != self_id:
+        raise WireMalformed("self_id_mismatch")
+    return account
+
+
+def _read_message(
+    fields: dict[str, object], data: bytes, self_id: str, flags: list[str]
+) -> MessageFrame:
+    account = _account(fields, self_id, flags)
+    detail = str(fields["message_type"])
+    user = read_id(fields.get("user_id"), flags)
+    group = _group(fields, flags)
+    if detail == "group" and not group:
+        raise WireMalformed("missing_group_id")
+    if detail in _DEFAULTS and not user:
+        raise WireMalformed("missing_user_id")
+    sub_type = fields.get("sub_type")
+    is_default = type(sub_type) is not str or not sub_type
+    if is_default:
+        sub_type = _DEFAULTS.get(detail, "")
+        if sub_type:
+            flags.append("default_sub_type")
+    nickname, card, role, home = read_sender(fields.get("sender"), flags)
+    message_id = read_id(fields.get("message_id"), flags)
+    if not message_id:
+        flags.append("no_message_id")
+    segments = read_content(fields, flags)
+    target = read_id(fields.get("target_id"), flags)
+    mask: object = fields.get("anonymous")
+    return MessageFrame(
+        account,
+        detail,
+        str(sub_type),
+        user,
+        segments,
+        read_time(fields.get("time"), flags),
+        group or home,
+        message_id,
+        target,
+        Sender(nickname, card, role),
+        _mask(mask),
+        is_sent=fields["post_type"] == "message_sent",
+        is_minimal=is_default and "no_sender" in flags,
+        flags=tuple(sorted(set(flags))),
+        data=data,
+    )
+
+
+def _group(fields: Mapping[str, object], flags: list[str]) -> str:
+    group = read_id(fields.get("group_id"), flags)
+    return "" if group == "0" else group
+
+
+def _mask(value: object) -> Anonymous | None:
+    if type(value) is not dict:
+        return None
+    fields = cast("dict[str, object]", value)  # JSON: the keys are text
+    return Anonymous(*(to_word(fields.get(key)) for key in ("id", "name", "flag")))
+
+
+def _read_event(
+    fields: dict[str, object], data: bytes, kind: str, name: str, self_id: str, flags: list[str]
+) -> EventFrame:
+    account = _account(fields, self_id, flags)
+    user, operator, target, message = (read_id(fields.get(f"{key}_id"), flags) for key in _WHO)
+    group = _group(fields, flags)
+    flag = to_word(fields.get("flag")) if kind == "request" else ""
+    if kind == "request" and not flag:
+        raise WireMalformed("no_flag")
+    at_ms = read_time(fields.get("time"), flags)
+    online = good = interval_ms = None
+    if name == HEARTBEAT:
+        online, good, interval_ms = _read_heartbeat(fields)
+    return EventFrame(
+        kind, name, account, at_ms, user, operator, target, message, group, flag,
+        to_word(fields.get("comment")) if kind == "request" else "",
+        online, good, interval_ms, tuple(sorted(set(flags))), data,
+    )  # fmt: skip
+
+
+_WHO: Final = ("user", "operator", "target", "message")
+
+
+def _read_heartbeat(fields: Mapping[str, object]) -> tuple[bool | None, bool | None, int | None]:
+    status = fields.get("status")
+    found = cast("dict[str, object]", status) if type(status) is dict else {}  # JSON: text keys
+    interval = fields.get("interval")
+    digits = interval if type(interval) is str else ""
+    if digits.isascii() and digits.isdecimal() and len(digits) < 16:
+        interval = int(digits)
+    interval_ms = interval if type(interval) is int and interval > 0 else None
+    return read_flag(found.get("online")), read_flag(found.get("good")), interval_ms
+
+
+def decode_response(data: bytes) -> Response:
+    """Decode a frame of a connection that carries responses only.
+
+    Raises:
+        WireMalformed: among others `not_response` and `is_event`.
+    """
+    check_depth(data)
+    fields, _ = to_fields(data)
+    if "post_type" in fields:
+        raise WireMalformed("is_event")
+    if "retcode" not in fields and "status" not in fields:
+        raise WireMalformed("not_response")
+    return _read_response(fields)
+
+
+def _read_response(fields: Mapping[str, object]) -> Response:
+    """Derive what is missing: the status from the code, the code from the status.
+
+    Source: onebot11 8
+    """
+    given, status = fields.get("retcode"), fields.get("status")
+    retcode: int | None = given if type(given) is int else None
+    if type(given) is str and given.removeprefix("-").isdecimal() and len(given) < 16:
+        retcode = int(given)
+    if type(status) is not str or not status:
+        status = {0: "ok", 1: "async"}.get(-1 if retcode is None else retcode, "failed")
+    if retcode is None:
+        retcode = {"ok": 0, "async": 1}.get(status, -1)
+    is_async = status == "async"
+    is_ok = status == "ok" and retcode == 0
+    error = None
+    if not is_ok and not is_async:
+        words = (fields.get(key) for key in ("wording", "message", "msg"))
+        error = next((word for word in words if type(word) is str and word), "")
+    data = jsonwire.encode(fields.get("data"))
+    return Response(is_ok, is_async, retcode, error, data, fields.get("echo"))
+
+
+# -- plain values ------------------------------------------------------------------------------
+
+
+def check_depth(data: bytes) -> None:
+    """Refuse nesting deeper than 64.
+
+    Raises:
+        WireMalformed: `too_deep`.
+    """
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        jsonwire.check_depth(data.decode("utf-8", "replace"), MAX_DEPTH)
+
+
+def to_fields(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Read an object as plain values; also return its JSON, repaired where it had to be.
+
+    Raises:
+        WireMalformed: `not_json`, `bad_utf8`, `too_deep` or `not_object`.
+    """
+    try:
+        value = _decode_any(data)
+    except FAULTS:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise WireMalformed("bad_utf8") from error
+        value = jsonwire.tolerant(data)
+        data = jsonwire.encode(value)
+    if type(value) is not dict:
+        raise WireMalformed("not_object")
+    return cast("dict[str, Any]", value), data  # JSON: the keys are text
