@@ -36,9 +36,11 @@ from trunkline.ids import SystemIds
 from trunkline.lines.contract import Link, LinkUser
 from trunkline.lines.dial import Trust, dial
 from trunkline.lines.fleet import NodeFleet
+from trunkline.lines.http import Fetcher
 from trunkline.lines.line import Line, Surroundings, facts_of
 from trunkline.lines.listen import Gate, GateRules
 from trunkline.lines.quota import QuotaRules
+from trunkline.lines.requests import open_calls
 from trunkline.lines.roster import Roster
 from trunkline.lines.supervisor import Pace, Supervisor
 from trunkline.lines.sweep import Budget, Commons, PingSweep
@@ -62,6 +64,8 @@ from trunkline.web.server import Server, Socket
 from trunkline.web.tail import RULES, Tail
 
 STOP_S = 10.0
+CLOSE_S = 2.5  # a link waits 2 s for the peer's close frame
+SLOW_PEER_S = 7.0  # more for one that has not read what was written; all within 15 s
 SAME_SIGNAL_S = 0.5
 
 
@@ -140,6 +144,7 @@ class App:
         loop = asyncio.get_running_loop()
         self._ids = SystemIds(clock, last=last_id)
         self.roster = Roster()
+        self.fetcher = Fetcher()
         self._commons = Commons(PingSweep(clock), Budget(), self._link_trouble)
         self._facts: dict[str, Any] = {}
         self.reload = Reload(config, clock=clock, use=self._use_rules, tell=self._tell_reloaded)
@@ -171,6 +176,7 @@ class App:
         self.lines = self._make_lines(loop)
         self._facts.update(facts_of(self.lines))
         await self.core.dispatch.learn()
+        await self.core.carrying.learn()
         self.supervisors = self._make_supervisors()
         self.fleet = NodeFleet(self.lines, self.supervisors, self._resumed)
         self.desk = Desk(
@@ -242,6 +248,7 @@ class App:
             meter=self.metrics,
             timer=lambda at_s, call: loop.call_at(loop.time() + at_s - clock.monotonic_s(), call),
             auth_failed=self.gate.auth_failed,
+            fetch=self.fetcher.fetch,
         )
         return {
             name: Line(name, DIALECTS[options.dialect], options, around)
@@ -268,6 +275,8 @@ class App:
 
     async def dial(self, line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
         """Open a link for a line, with the trust that it configures."""
+        if target.is_request:
+            return open_calls(target, enter)
         options = line.options
         return await dial(
             target,
@@ -285,6 +294,8 @@ class App:
                 for path in line.dialect.paths(line.options):
                     for bind in line.options.bind or ("",):
                         self.gate.add(bind, path, line)
+                for bind in line.options.bind or ("",):
+                    self.gate.add_requests(bind, line)
         services = Services(
             store=self.store,
             desk=self.desk,
@@ -430,6 +441,7 @@ class App:
             line.finish()
             line.close_links(1001, "server stops")
         await self._links_closed()
+        await self.fetcher.stop()
         await self.server.stop(1.0)
         for task in list(self._tasks):
             task.cancel()
@@ -442,15 +454,30 @@ class App:
         ROOT.stop()
 
     async def _links_closed(self) -> None:
-        try:
-            async with asyncio.timeout(2.5):
-                for line in self.lines.values():
-                    await line.wait_empty()
-        except TimeoutError:
-            for line in self.lines.values():
-                for driver in list(line.drivers):
-                    if driver.link is not None:
-                        driver.link.abort()
+        """Wait for the closing handshakes, and for slow peers to take what was written."""
+        for patience_s in (CLOSE_S, SLOW_PEER_S):
+            try:
+                async with asyncio.timeout(patience_s):
+                    for line in self.lines.values():
+                        await line.wait_empty()
+            except TimeoutError:
+                if not any(link.buffered_bytes for link in self._open_links()):
+                    break
+            else:
+                return
+        for link in self._open_links():
+            if link.buffered_bytes:
+                peer = link.info.head.peer
+                self.log.warning("a peer did not read", peer=peer, unread_bytes=link.buffered_bytes)
+            link.abort()
+
+    def _open_links(self) -> list[Link]:
+        return [
+            driver.link
+            for line in self.lines.values()
+            for driver in line.drivers
+            if driver.link is not None
+        ]
 
     # -- what the rooms call back ------------------------------------------------------------
 

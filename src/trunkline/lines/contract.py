@@ -6,13 +6,21 @@ the simulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
 import msgspec
 
-from trunkline.dialects.contract import Admit, Head, LinkInfo, Refuse
+from trunkline.dialects.contract import (
+    Admit,
+    Head,
+    HttpAnswer,
+    HttpRequest,
+    LinkInfo,
+    Refuse,
+)
 from trunkline.errors import LinkError
 
 
@@ -68,7 +76,7 @@ class Link(Protocol):
     def close(self, code: int, reason: str = "") -> None:
         """Flush, send a close frame, wait for the peer's, then cut. Idempotent.
 
-        It waits `close_wait_s`, and on while the peer takes what was written before.
+        It waits `close_wait_s`, and up to four times more while bytes of ours are not yet written.
         """
         ...
 
@@ -109,6 +117,16 @@ class LinkLimits(msgspec.Struct, frozen=True):
     handshake_s: float = 5.0
 
 
+class Answering(Protocol):
+    """A request that is being answered."""
+
+    answer: asyncio.Future[HttpAnswer]
+
+    def abort(self) -> None:
+        """Nobody waits for the answer any more."""
+        ...
+
+
 class Door(Protocol):
     """One exact path of one bind, served by a line.
 
@@ -139,6 +157,27 @@ class Door(Protocol):
 
     def enter(self, admitted: Admit, link: Link) -> LinkUser:
         """Take an accepted link. May send at once; the caller flushes."""
+        ...
+
+
+class RequestDoor(Door, Protocol):
+    """A door that takes plain HTTP requests too.
+
+    Attributes:
+        request_paths: as `dialects.contract.HttpSide.paths` says.
+    """
+
+    @property
+    def request_paths(self) -> Sequence[str]:
+        """Where requests are taken."""
+        ...
+
+    def admit_request(self, method: str, head: Head) -> HttpAnswer | int:
+        """Decide before the body is read; return how large it may be."""
+        ...
+
+    def take_request(self, request: HttpRequest) -> HttpAnswer | Answering:
+        """Take an admitted request; the answer is known now, or comes."""
         ...
 
 
@@ -173,6 +212,7 @@ class LineStatus(msgspec.Struct, frozen=True):
         last_ms: last traffic, 0 = none.
         error: the last reason it was not connected, or "".
         retry_in_s: until the next dial, 0 when none is planned.
+        carries: the line that it presents, "" when none.
     """
 
     name: str
@@ -190,6 +230,7 @@ class LineStatus(msgspec.Struct, frozen=True):
     last_ms: int
     error: str = ""
     retry_in_s: float = 0.0
+    carries: str = ""
 
 
 class Fleet(Protocol):

@@ -44,6 +44,8 @@ from trunkline.model.history import Told
 TOLD = DeliveryId(0)  # the id of what is told: no row has it
 PENDING_EVENTS = 64  # reliability 2: read but not committed, per connection
 PENDING_BYTES = 1 << 20
+CHOKED_BYTES = 1 << 20  # written and not read by the peer: what comes then waits as a row
+CHOKED_S = 0.5
 
 
 class Home(Protocol):
@@ -263,9 +265,13 @@ class Driver:
         What stands behind a delivery that must wait, in the same chat, waits with it.
         """
         waiting: dict[Chat, float] = {}
+        wait_s = 0.0
+        if self.link is not None and self.link.buffered_bytes >= CHOKED_BYTES:
+            wait_s = CHOKED_S  # it stays a row until the peer has read: then it is not lost with it
         for delivery in deliveries:
-            if not self.can_send:
-                self.home.exchange.settled(self, Settled(delivery.id, Outcome.LATER))
+            if wait_s or not self.can_send:
+                later = Settled(delivery.id, Outcome.LATER, wait_s=wait_s)
+                self.home.exchange.settled(self, later)
                 continue
             if delivery.id in self._unsettled:
                 # Another link of the seat lost it, and it goes to all of them again; this one

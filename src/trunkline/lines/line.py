@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,7 +14,11 @@ from trunkline.dialects.contract import (
     Allowance,
     Dialect,
     DoClose,
+    Fetch,
     Head,
+    HttpAnswer,
+    HttpRequest,
+    LinkInfo,
     LinkState,
     Noticed,
     Opening,
@@ -22,12 +26,14 @@ from trunkline.dialects.contract import (
     Tag,
 )  # fmt: skip
 from trunkline.dialects.options import LineOptions
-from trunkline.errors import LinkError, LinkLost
+from trunkline.errors import LinkError, LinkLost, LocalProtocolError
 from trunkline.exchange.contract import Exchange, LineFacts
 from trunkline.ids import Ids
 from trunkline.lines.contract import LineState, LineStatus, Link, LinkLimits, LinkUser, SeatStatus
 from trunkline.lines.driver import Driver
+from trunkline.lines.requests import RequestLink
 from trunkline.lines.roster import Allowances, Roster
+from trunkline.wire import jsonwire
 
 SHOWN_SEATS = 50
 ACCOUNTS = 1000  # peers choose their names: the ones unseen for longest are forgotten
@@ -73,6 +79,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     Args:
         timer: `(monotonic second, call)`; the loop's `call_at`.
         auth_failed: counts towards a peer's lock-out.
+        fetch: makes a `Fetch`, `(request, own hosts, answer)`; None = no line may.
     """
 
     clock: Clock
@@ -83,6 +90,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     meter: LineMeter
     timer: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
     auth_failed: Callable[[str], None]
+    fetch: Callable[[Fetch, frozenset[str], Callable[[object], None]], None] | None = None
 
 
 class Line:
@@ -114,7 +122,7 @@ class Line:
         self.max_per_address = options.connections_per_address
         self.origins: tuple[str, ...] = options.origins
         self.limits = LinkLimits(
-            heartbeat_interval_s=options.heartbeat_interval_s,
+            heartbeat_interval_s=options.ping_s,
             heartbeat_timeout_s=options.heartbeat_timeout_s,
         )
         self.facts = LineFacts(
@@ -127,6 +135,10 @@ class Line:
             stale_after_ms=round(options.stale_after_s * 1000),
             has_brief_seats=dialect.traits[self.role].is_site,
             kinds=dialect.kinds,
+            # One that is switched off gathers nothing.
+            carries=options.carries if options.enabled else "",
+            account=dialect.account_of(options),
+            replay_ms=None if options.replay_s is None else round(options.replay_s * 1000),
         )
         self.taps: list[Callable[[str, str, bytes], None]] = []
         self.drivers: dict[Driver, None] = {}
@@ -149,6 +161,10 @@ class Line:
 
     def admit(self, head: Head) -> Admit | Refuse:
         """Decide before the upgrade."""
+        return self._not_here(head) or self.dialect.admit(self.options, head)
+
+    def _not_here(self, head: Head) -> Refuse | None:
+        """Return why nobody like this is let in, whatever the dialect says."""
         if self.is_halted:
             return Refuse(503, "the server stops")
         if not self.options.enabled:
@@ -156,7 +172,7 @@ class Line:
         if not (self.is_public or self.options.token or head.is_loopback):
             # guides 1: open on loopback, and a request that came through a proxy is never that.
             return Refuse(403, f"line {self.name} is open to this machine only; set its token")
-        return self.dialect.admit(self.options, head)
+        return None
 
     def enter(self, admitted: Admit, link: Link) -> LinkUser:
         """Take an accepted link."""
@@ -164,6 +180,33 @@ class Line:
         driver.begin(None)
         driver.linked(link.info)
         return driver
+
+    # -- a door for requests (`lines.contract.RequestDoor`) ----------------------------------
+
+    @property
+    def request_paths(self) -> Sequence[str]:
+        """The paths that take plain HTTP requests."""
+        side = self.dialect.http
+        return side.paths(self.options) if side is not None else ()
+
+    def admit_request(self, method: str, head: Head) -> HttpAnswer | int:
+        """Decide before the body is read; return how large it may be."""
+        side = self.dialect.http
+        no = self._not_here(head)
+        if side is None or no is not None:
+            status, text = (no.status, no.text) if no is not None else (404, "no requests here")
+            return HttpAnswer(status, jsonwire.encode({"detail": text}))
+        return side.admit(self.options, method, head)
+
+    def take_request(self, request: HttpRequest) -> HttpAnswer | RequestLink:
+        """Take an admitted request; the answer is known now, or the link will have it."""
+        side = self.dialect.http
+        entry = side.take(self.options, request) if side is not None else HttpAnswer(404)
+        if isinstance(entry, HttpAnswer):
+            return entry
+        link = RequestLink(LinkInfo(request.head, is_request=True))
+        link.attach(lambda link: self.enter(Admit(entry.kind, len(entry.data)), link), entry.data)
+        return link
 
     # -- both directions ---------------------------------------------------------------------
 
@@ -220,7 +263,7 @@ class Line:
         return self._allowances.use(request)
 
     def ask(self, driver: Driver, tag: Tag, request: object) -> None:
-        """Have the exchange answer, now or later; closing the links of a chat is done here."""
+        """Have the exchange answer, now or later; calls and closing links are done here."""
         if isinstance(request, DoClose):
             driver.answer(tag, self._close_chat(driver, request))
             return
@@ -229,6 +272,12 @@ class Line:
             driver.answer(tag, value)
             driver.flush()
 
+        if isinstance(request, Fetch):
+            if self.around.fetch is None:
+                answer(LocalProtocolError("nothing is fetched here"))
+            else:
+                self.around.fetch(request, self.options.own_hosts, answer)
+            return
         self.exchange.ask(driver, request, answer)
 
     def _close_chat(self, asker: Driver, request: DoClose) -> int:
@@ -277,7 +326,7 @@ class Line:
             if self.options.link == "dial":
                 self.state = LineState.CONNECTED
             log = self.around.log
-            if not self.is_public:
+            if not (self.is_public or _is_request(driver)):
                 log.info(
                     "peer ready", line=self.name, dialect=self.dialect.name, account=seat.account
                 )
@@ -294,7 +343,7 @@ class Line:
         self.around.meter.links(self.name, len(self.drivers))
         if isinstance(error, LinkLost) and error.code in BROKEN_CODES:
             self._tell_broken(driver, error)
-        elif not self.is_public and driver.link is not None:
+        elif not (self.is_public or _is_request(driver)) and driver.link is not None:
             self.around.log.info(
                 "link closed", line=self.name, dialect=self.dialect.name, error=str(error)
             )
@@ -367,7 +416,13 @@ class Line:
             last_ms=now_ms - round((now_s - self.last_s) * 1000) if self.last_s else 0,
             error=self.needs_you or self.error,
             retry_in_s=max(0.0, self.retry_at_s - now_s) if self.retry_at_s else 0.0,
+            carries=self.options.carries,
         )
+
+
+def _is_request(driver: Driver) -> bool:
+    """Whether a link is one request: coming and going is no news there."""
+    return driver.link is not None and driver.link.info.is_request
 
 
 def facts_of(lines: Mapping[str, Line]) -> dict[str, LineFacts]:

@@ -19,13 +19,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Admit, Head, LinkInfo, Refuse
+from trunkline.dialects.contract import Admit, Head, HttpAnswer, LinkInfo, Refuse
 from trunkline.errors import ConfigError
 
 from .caller import Caller, identify, is_host_allowed, is_loopback, is_origin_allowed
 from .caller import parse_networks as _parse_networks
 from .choosing import PATIENCE, Candidate, Patience, Undecided, claimants
-from .contract import Door, LinkUser
+from .contract import Door, LinkUser, RequestDoor
 from .link import WebSocketLink
 from .quota import Quota, QuotaRules
 from .reader import accept_key
@@ -115,6 +115,7 @@ class Gate:
         self._on_refused = on_refused
         self._commons = commons
         self._doors: dict[tuple[str, str], tuple[Door, ...]] = {}
+        self._request_doors: dict[tuple[str, str], RequestDoor] = {}
         self._allowed_hosts = tuple(host.lower() for host in rules.allowed_hosts)
         self._trusted = _parse_networks(rules.trusted_proxies)
         self._quota = Quota(clock, rules.quota)
@@ -151,6 +152,68 @@ class Gate:
         if not doors and b"EIO=" in target:
             doors = self._doors.get((bind, path.rstrip("/")), ())
         return doors
+
+    def add_requests(self, bind: str, door: RequestDoor) -> None:
+        """Take plain HTTP requests for a door on `bind` from now on.
+
+        Raises:
+            ConfigError: another door takes them at one of its paths.
+        """
+        for path in door.request_paths:
+            owner = self._request_doors.setdefault((bind, path), door)
+            if owner is not door:
+                raise ConfigError([
+                    f"lines {owner.line!r} and {door.line!r} both want requests to {path!r}"
+                ])  # fmt: skip
+
+    def find_request(self, bind: str, target: bytes, method: str) -> RequestDoor | None:
+        """Return who takes a request that is no upgrade; None = it is no line's."""
+        path = path_of(target)
+        if path is None or not self._request_doors:
+            return None
+        door = self._request_doors.get((bind, path))
+        if door is not None or (bind, path) in self._doors:
+            return door if method == "POST" else None
+        base = path.rstrip("/").rpartition("/")[0]
+        return self._request_doors.get((bind, f"{base}/*"))
+
+    def admit_request(self, call: Call) -> Answer | HttpAnswer | tuple[RequestDoor, Head, int]:
+        """Decide on a request of `find_request` before its body is read.
+
+        Returns:
+            Who takes it, its head and how large its body may be; or why nobody does.
+        """
+        door = self.find_request(call.bind, call.target, call.method)
+        found = self._read(call)
+        if isinstance(found, Answer):
+            return found
+        path, headers = found
+        query = _read_query(call.target)
+        if door is None or query is None:
+            return Answer(404, "nothing is served here")
+        caller = identify(call.peer, headers, self._trusted)
+        wrong = self._check_asker(door, caller, headers)
+        if wrong is not None:
+            return wrong
+        head = Head(path, query, headers, caller.address, caller.is_loopback)
+        said = door.admit_request(call.method, head)
+        if isinstance(said, HttpAnswer):
+            self.request_refused(head, said)
+            return said
+        return door, head, said
+
+    def _check_asker(self, door: Door, caller: Caller, headers: dict[str, str]) -> Answer | None:
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            # A page of another site makes its reader's browser ask, with a picture say.
+            return Answer(403, "a page of another site asks")
+        if not caller.is_loopback and self._quota.is_locked_out(caller.address):
+            return Answer(429, "too many failed log-ins", (("Retry-After", "60"),))
+        return self._check_caller(door, caller, headers)
+
+    def request_refused(self, head: Head, answer: HttpAnswer) -> None:
+        """Count a wrong credential towards the lock-out of its address."""
+        if answer.status in (401, 403) and not head.is_loopback:
+            self._quota.fail(head.peer)
 
     def turn_away(self, bind: str, target: bytes) -> Answer:
         """Return what a request without an upgrade is told.

@@ -101,6 +101,10 @@ class Quota:
             return f"more than {max_links} connections from one address"
         return ""
 
+    def is_locked_out(self, address: str) -> bool:
+        """Whether too many log-ins of an address failed."""
+        return self._clock.monotonic_s() < self._account(address).locked_until_s
+
     def fail(self, address: str) -> None:
         """A log-in failed; one too many in a minute locks the address out."""
         account = self._account(address)

@@ -26,6 +26,8 @@ from .problem import Problem, Said
 
 Mode = Literal["auto", "draft", "off"]
 MAX_TEXT_CHARS: Final = 2000
+LATE_AFTER_S: Final = 5.0  # shorter waits are the ordinary way: one chat keeps its order
+_LEFT: Final = frozenset({DeliveryState.SENT, DeliveryState.CONFIRMED})
 _NO_TEXT: Final = ""
 FINAL: Final = frozenset(DeliveryState) - {
     DeliveryState.DRAFT, DeliveryState.QUEUED, DeliveryState.SENDING,
@@ -66,6 +68,7 @@ class LineOut(Shape):
     last: str | None
     error: str
     retry_in_s: float
+    carries: str = ""
 
 
 class LinesOut(Shape):
@@ -97,7 +100,8 @@ class SentOut(Shape):
 class DeliveryOut(Shape):
     """One delivery and how far it got.
 
-    `is_held`: it waits for a person. `question`: the message it answers.
+    `is_held`: it waits for a person. `question`: the message it answers. `late_s`: it left so many
+    seconds after it had been decided on; 0 = in time.
     """
 
     id: str
@@ -116,6 +120,7 @@ class DeliveryOut(Shape):
     expires: str | None
     settled: str | None
     question: str | None
+    late_s: float
 
 
 class DeliveriesOut(Shape):
@@ -252,6 +257,7 @@ def to_line(status: LineStatus) -> LineOut:
         last=format_when(status.last_ms),
         error=status.error,
         retry_in_s=status.retry_in_s,
+        carries=status.carries,
     )
 
 
@@ -278,7 +284,16 @@ def to_delivery(
         expires=format_when(row.expires_ms),
         settled=format_when(row.settled_ms),
         question=format_id("m", question) if question is not None else None,
+        late_s=_late_s(row),
     )
+
+
+def _late_s(row: OutboxRow) -> float:
+    """Return how late a delivery left; an outage shows, the ordinary way does not."""
+    if row.state not in _LEFT or not row.settled_ms:
+        return 0.0
+    waited_s = (row.settled_ms - row.at_ms) / 1000
+    return round(waited_s, 1) if waited_s >= LATE_AFTER_S else 0.0
 
 
 def to_queued(queued: Queued, line: LineStatus | None) -> DeliveryOut:

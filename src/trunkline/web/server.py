@@ -27,12 +27,9 @@ from trunkline.errors import ConfigError
 from trunkline.lines.listen import Answer, Call, Gate
 
 from .activation import Sockets
+from .requests import App, LineRequests
 
 _Message = MutableMapping[str, Any]
-App = Callable[
-    [_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]],
-    Awaitable[None],
-]
 
 _BACKLOG: Final = 2048
 _CANCEL_S: Final = 1.0
@@ -175,7 +172,7 @@ class HttpProtocol(HttpToolsProtocol):
         ):
             self._answer(Answer(431, "the request head is too large"))
             return
-        self._is_door = bool(self._gate.find(self._bind, self.url))
+        self._is_door = bool(self._gate.find(self._bind, self.url)) and not self._is_request()
         if not self._is_door:
             super().on_headers_complete()
             if self.parser.should_upgrade():
@@ -197,6 +194,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_head = True
         if not self._is_refused and not self._is_door:
             super().on_message_complete()
+
+    def _is_request(self) -> bool:
+        """Whether a line takes this without an upgrade: then it goes the way of the app."""
+        method = self.parser.get_method().decode("ascii")
+        is_upgrade = self.parser.should_upgrade()
+        return not is_upgrade and (
+            self._gate.find_request(self._bind, self.url, method) is not None
+        )
 
     def _should_upgrade(self) -> bool:
         return (
@@ -402,7 +407,7 @@ class Server:
             HttpProtocol,
             config,
             self._state,
-            app=not_found if bind else self._guard(self._app),
+            app=self._guard(LineRequests(not_found if bind else self._app, self._gate, bind)),
             gate=self._gate,
             bind=bind,
             limits=self._limits,

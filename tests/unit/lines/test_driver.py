@@ -22,7 +22,7 @@ from trunkline.dialects.contract import (
     Sharing,
     Transmit,
 )  # fmt: skip
-from trunkline.lines.driver import PENDING_BYTES, PENDING_EVENTS
+from trunkline.lines.driver import CHOKED_BYTES, PENDING_BYTES, PENDING_EVENTS
 from trunkline.model.delivery import Outcome
 from trunkline.model.event import Fleeting
 
@@ -133,6 +133,21 @@ async def test_a_link_that_ends_settles_later_before_its_end_is_told(end: str) -
     deliver(peer, [delivery(1)])
     assert stand.exchange.outcomes() == [(1, "later")]
     assert "send" not in peer.session.verbs()
+
+
+async def test_what_comes_while_a_peer_does_not_read_stays_a_row() -> None:
+    """What lies in our own buffer when a link ends is lost, though it was settled SENT."""
+    stand = Stand({"send": lambda one: (Transmit(b"x" * CHOKED_BYTES), *written(one)[1:])})
+    peer = stand.enter()
+    peer.near.is_stalled = True
+    deliver(peer, [delivery(1)])
+    assert peer.near.buffered_bytes >= CHOKED_BYTES
+    deliver(peer, [delivery(2), delivery(3, BOB)])
+    assert stand.exchange.outcomes() == [(1, "sent"), (2, "later"), (3, "later")]
+    peer.near.is_stalled = False
+    peer.pump()
+    deliver(peer, [delivery(4)])
+    assert stand.exchange.outcomes()[-1] == (4, "sent")
 
 
 async def test_what_stands_behind_a_later_delivery_of_its_chat_waits_with_it() -> None:

@@ -55,3 +55,20 @@ def test_a_body_that_is_gone_or_damaged_is_shown_without_words(body: bytes) -> N
     assert (shown.text, shown.sender) == ("", "v-1")
     out = OutboxRow(17, 1, DeliveryState.DEAD, 0, body)  # type: ignore[arg-type]
     assert to_delivery(out, CONVERSATION, None).text == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "wait_ms", "late_s"),
+    [
+        (DeliveryState.SENT, 5_000, 5.0),
+        (DeliveryState.CONFIRMED, 20_040, 20.0),
+        (DeliveryState.CONFIRMED, 4_999, 0.0),
+        (DeliveryState.EXPIRED, 125_000, 0.0),
+        (DeliveryState.REFUSED, 125_000, 0.0),
+        (DeliveryState.SENDING, -10_000, 0.0),
+    ],
+)
+def test_what_left_late_says_how_late(state: DeliveryState, wait_ms: int, late_s: float) -> None:
+    settled_ms = 10_000 + wait_ms if wait_ms > 0 else 0
+    row = OutboxRow(17, 1, state, 10_000, b"", settled_ms=settled_ms)  # type: ignore[arg-type]
+    assert to_delivery(row, CONVERSATION, None).late_s == late_s

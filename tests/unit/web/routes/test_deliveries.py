@@ -66,6 +66,7 @@ async def test_deliveries_are_listed_newest_first(api: Api) -> None:
         "at": "2026-01-01T00:00:00.000Z", "line": "core", "to": "core/group:88@my_platform",
         "text": "words of expired", "source": "rule:price", "attempt": 1, "reason": "",
         "peer_id": "", "due": None, "expires": None, "settled": None, "question": None,
+        "late_s": 0.0,
     }  # fmt: skip
 
 
