@@ -24,7 +24,7 @@ from trunkline import (
     listen,
     plain_text,
 )  # fmt: skip
-from trunkline.errors import DeliveryRefused, LinkError
+from trunkline.errors import DeliveryRefused, DeliveryUncertain, LinkError, LinkTimeout
 
 HERE = "127.0.0.1:0"
 NOWHERE = "ws://127.0.0.1:1/ws"
@@ -82,6 +82,62 @@ def test_a_core_that_dials_an_adapter_that_listens():
             assert event.chat.account == "qq"
             await core.send(event, "answer")
             assert plain_text((await message(adapter)).segments) == "answer"
+
+    story(work())
+
+
+@pytest.mark.parametrize("who_dials", ["implementation", "framework"])
+def test_onebot_in_both_roles_and_directions(who_dials):
+    async def work():
+        keys = {"implementation": {"self_id": "12345"}, "framework": {}}
+        listener = "framework" if who_dials == "implementation" else "implementation"
+        async with (
+            listen("onebot11", role=listener, bind=HERE, token="t", **keys[listener]) as server,
+            connect(
+                "onebot11", role=who_dials, url=server.url, token="t", **keys[who_dials]
+            ) as line,
+        ):
+            bot, qq = (line, server) if who_dials == "framework" else (server, line)
+            await qq.send("private:67890", "Hello, World!")
+            while not isinstance(event := await bot.receive(), MessageReceived):
+                pass
+            assert event.chat == Chat("12345", "private", "67890", "67890")
+            fate = await bot.send(event, "answer")
+            assert fate.outcome is Outcome.CONFIRMED
+            heard = await message(qq)
+            assert (plain_text(heard.segments), heard.peer_id) == ("answer", fate.peer_id)
+            # What a call returns, and how it fails. The two overtake each other as they like.
+            info, status = await asyncio.gather(
+                bot.call("get_login_info"), bot.call("get_status", account="12345")
+            )
+            assert info == {"user_id": 12345, "nickname": "trunkline"}
+            assert status == {"online": True, "good": True}
+            assert await bot.call("clean_cache") is None
+            sent = await bot.call("send_group_msg", group_id=20001, message="all")
+            assert (await message(qq)).peer_id == str(sent["message_id"])
+            with pytest.raises(DeliveryRefused, match="retcode 1404"):
+                await bot.call("nonsense", any=1)
+            with pytest.raises(LinkTimeout):
+                await bot.call("get_status", account="777", timeout_s=0.01)
+
+    story(work())
+
+
+def test_a_call_that_nobody_answers_is_uncertain():
+    async def work():
+        async with listen("onebot11", bind=HERE, path="/ws/") as server:  # noqa: SIM117 - the url is the server's
+            async with peers.dial(server.url) as socket:
+                event = {"time": 1, "self_id": 5, "post_type": "meta_event"}
+                hello = event | {"meta_event_type": "lifecycle", "sub_type": "connect"}
+                await socket.send(json.dumps(hello))
+                with pytest.raises(DeliveryUncertain):
+                    await server.call("get_status", timeout_s=0.05)
+                down = event | {"meta_event_type": "heartbeat", "status": {"online": False}}
+                await socket.send(json.dumps(down))
+                while getattr(await server.receive(), "name", "") != "meta_event.heartbeat":
+                    pass
+                with pytest.raises(LinkTimeout):
+                    await server.call("get_status", timeout_s=0.05)
 
     story(work())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from trunkline import MessageReceived, listen, plain_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "guides"
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -54,6 +57,24 @@ def run(file: str, url: str) -> str:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def test_guide_002():
+    async def work():
+        bot = listen("onebot11", bind="127.0.0.1:0", path="/ws/")
+
+        @bot.on_message
+        async def answer(event):
+            if isinstance(event, MessageReceived):
+                await bot.send(event, f"收到：{plain_text(event.segments)}")
+
+        async with asyncio.timeout(30), bot:
+            said = await asyncio.to_thread(run, "onebot/simple_client.py", bot.url)
+        assert said.count("收到消息: ") == 2
+        assert "收到：Hello!" in said
+        assert "收到：Hello, everyone!" in said
+
+    asyncio.run(work())
 
 
 def test_guide_003():

@@ -20,13 +20,19 @@ import pytest
 import peers
 import trunkline
 from maim_lines import core, message, receive
+from onebot11_lines import feed, greeted
+from onebot11_lines import heard as told
+from onebot11_lines import message as event
 from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.maim import MAIM
 from trunkline.dialects.maim.bot import DENIED_CODE, DENIED_REASON
 from trunkline.dialects.maim.session import cause_of
+from trunkline.dialects.onebot11 import ONEBOT11
+from trunkline.dialects.onebot11.options import OneBotOptions
 from trunkline.embed.settings import GIVES_UP_AFTER
 from trunkline.guides.contact import PATH, ContactServer
 from trunkline.guides.maim import MessageServer, RouteConfig, Router, TargetConfig
+from trunkline.guides.onebot import WebSocketClient
 from trunkline.model.message import plain_text
 
 ROOT = Path(__file__).parents[2]
@@ -119,11 +125,103 @@ def aliases() -> bool:
     return True
 
 
+def onebot(**keys: Any) -> OneBotOptions:
+    return OneBotOptions(dialect="onebot11", **keys)
+
+
+def said(**more: Any) -> Any:
+    """Return what a framework hears of a message."""
+    (found,) = told(feed(greeted(), event(**more)))
+    return found
+
+
+def defaults(call: Callable[..., Any]) -> dict[str, Any]:
+    found = inspect.signature(call).parameters.values()
+    return {one.name: one.default for one in found if one.default is not one.empty}
+
+
+def minimal() -> dict[str, Any]:
+    """Return the guide's own form: the account speaks, without `sub_type` and `sender`."""
+    left_out = ("sub_type", "sender", "font")
+    return {key: value for key, value in event().items() if key not in left_out}
+
+
+TEXT = ["text", "message_type", "target_id", "group_id"]
 CHAT = peers.chat("hi")
 REQUEST = {**CHAT, "type": "contact_request", "userAgent": "x"}
 GROUP = {"platform": "qq", "group_id": "42", "group_name": "G"}
 SEND = ["self", "target", "message", "timeout_s"]
 CHECKS: dict[str, Callable[[], bool]] = {
+    "002 ws://127.0.0.1:8000/ws/": lambda: "/ws/" in ONEBOT11.paths(onebot()),
+    "002 python simple_client.py": lambda: True,
+    "002 from ws_client import WebSocketClient": lambda: True,
+    "002 WebSocketClient(uri, bot_id, reconnect_interval, max_reconnect_attempts)": lambda: (
+        defaults(WebSocketClient)
+        == {
+            "uri": "ws://127.0.0.1:8000/ws/",
+            "bot_id": 12345,
+            "reconnect_interval": 5,
+            "max_reconnect_attempts": 0,
+        }
+    ),
+    "002 connect()": lambda: inspect.iscoroutinefunction(WebSocketClient.connect),
+    "002 disconnect()": lambda: asyncio.run(WebSocketClient().disconnect()) is None,
+    "002 run()": lambda: inspect.iscoroutinefunction(WebSocketClient.run),
+    "002 send_message(message)": lambda: (
+        asyncio.run(WebSocketClient().send_message({"a": 1})) is False
+    ),
+    "002 send_text(text, message_type, target_id, group_id)": lambda: (
+        parameters(WebSocketClient.send_text) == ["self", *TEXT]
+        and WebSocketClient().create_text_message("x", "group", group_id=1)["user_id"] == 80000000
+    ),
+    "002 create_connect_event()": lambda: (
+        WebSocketClient().create_connect_event()["meta_event_type"] == "lifecycle"
+    ),
+    "002 create_heartbeat_event()": lambda: (
+        WebSocketClient().create_heartbeat_event()["interval"] == 30000
+    ),
+    "002 create_text_message()": lambda: (
+        parameters(WebSocketClient.create_text_message) == ["self", *TEXT]
+        and WebSocketClient().create_text_message("x", target_id=7)["sub_type"] == "friend"
+    ),
+    "002 on_message(callback)": lambda: WebSocketClient().on_message(print) is print,
+    "002 on_connect(callback)": lambda: WebSocketClient().on_connect(print) is print,
+    "002 on_disconnect(callback)": lambda: WebSocketClient().on_disconnect(print) is print,
+    "002 on_error(callback)": lambda: WebSocketClient().on_error(print) is print,
+    "002 ConnectEvent": lambda: (
+        (onebot().handshake_timeout_s, onebot().handshake) == (1.0, "strict")
+    ),
+    "002 HeartbeatEvent": lambda: onebot().heartbeat_interval_s == 30.0,
+    "002 bot_id": lambda: said().chat.account == "12345",
+    "002 reconnect_interval": lambda: (
+        onebot().reconnect_interval_s == 5.0
+        and [ONEBOT11.delay_s("lost", nth) for nth in (1, 2, 99)] == [5.0, 5.0, 5.0]
+    ),
+    "002 max_reconnect_attempts": lambda: (
+        (onebot().max_failures, onebot(max_reconnect_attempts=3).max_failures) == (0, 3)
+    ),
+    "002 loguru": lambda: "rotate" in defaults(trunkline.setup_logging),
+    "002 self_id": lambda: said().chat.account == "12345",
+    "002 user_id": lambda: (
+        (said().sender.id, said().is_own) == ("10001", False)
+        and told(feed(greeted(), minimal() | {"user_id": 12345}))[0].is_own is False
+        and said(user_id=12345).is_own is True
+    ),
+    "002 group_id": lambda: (
+        said(message_type="group", sub_type="normal", group_id=9).chat.kind == "group"
+        and said().chat.kind == "private"
+    ),
+    "002 message_id": lambda: (
+        said(message_id=7).peer_id == "7"
+        and WebSocketClient().create_text_message("x", target_id=1)["message_id"] < 1 << 31
+    ),
+    "002 target_id": lambda: said(target_id=67890).chat.id == "10001",
+    "002 message": lambda: (
+        said().segments == (trunkline.Text("hi"),) and onebot().message_format == "array"
+    ),
+    "002 raw_message": lambda: (
+        plain_text(told(feed(greeted(), {**minimal(), "message": None}))[0].segments) == "hi"
+    ),
     "003 ws://127.0.0.1:8080/contact": lambda: CONTACT.options(dialect="contact").path == PATH,
     "003 location /websocket/": aliases,
     "003 proxy_read_timeout 86400": lambda: says("nginx.md", "86400"),
@@ -227,7 +325,11 @@ def test_it_behaves(name):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_name_of_ours_exists(page):
-    options = {*CONTACT.options.model_fields, *MAIM.options.model_fields}
+    options = {
+        name
+        for dialect in (CONTACT, MAIM, ONEBOT11)
+        for name in dialect.options.model_fields
+    }  # fmt: skip
     for name, (ours, _) in rows(page).items():
         for word in CODE.findall(ours) or [re.findall(r"\]\(([^)]+)\)", ours)[0]]:
             if word.startswith("trunkline."):
@@ -265,6 +367,10 @@ def test_the_samples_of_the_embedding_page_are_the_same_and_import_what_there_is
 @pytest.mark.parametrize(
     ("guide", "pattern"),
     [
+        ("002-onebot.txt", r'^    "(\w+)":'),
+        ("002-onebot.txt", r"^- `(\w+)"),
+        ("002-onebot.txt", r"\((\w+Event)\)"),
+        ("002-onebot.txt", r"(\w+\.py)"),
         ("003-contact.txt", r'"type": "(\w+)"'),
         ("003-contact.txt", r"^(?:async )?def (\w+)\(self"),
         ("004-maim.txt", r'"type": "(\w+)"'),

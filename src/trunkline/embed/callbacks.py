@@ -34,6 +34,10 @@ class Callbacks:
         if all(known is not call for known, _ in calls):
             calls.append((call, _arity(call)))
 
+    def put(self, when: When, call: Callback) -> None:
+        """Call this from now on instead of whatever was called before."""
+        self._calls[when] = [(call, _arity(call))]
+
     def has(self, when: When) -> bool:
         """Whether there is a function for this."""
         return bool(self._calls.get(when))

@@ -12,6 +12,7 @@ from trunkline.lines.contract import Link, LinkUser
 from trunkline.lines.dial import Trust, dial
 from trunkline.lines.driver import Driver
 from trunkline.lines.line import Line
+from trunkline.lines.requests import open_calls
 from trunkline.lines.supervisor import Pace, Supervisor
 
 from .line import Embedded
@@ -26,7 +27,7 @@ class EmbeddedLine(Embedded):
 
     `async with` returns once the link is ready, and raises at once when the peer does not let us in
     the first time: a wrong token does not mend itself. How often it tries is `max_failures`; 0 is
-    for ever.
+    for ever, whatever the peer says.
     """
 
     _supervisor: Supervisor | None = None
@@ -77,13 +78,17 @@ class EmbeddedLine(Embedded):
         super()._ended(driver, error)
         if is_refusal(error) and not self._is_over:
             self.log.warning("not let in", line=self.settings.name, error=str(error))
-            if not self._was_ready:
+            # A line that is to try for ever does: a OneBot framework answers 403 while it still has
+            # our last link. Source: onebot11 3.4
+            if not self._was_ready and self.settings.options.max_failures:
                 self._give_up(error)
 
     async def _kept(self, line: str, account: str) -> bytes | None:
         return self._inbox.kept.get((line, account))
 
     async def _dial(self, line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
+        if target.is_request:
+            return open_calls(target, enter)
         options = line.options
         try:
             return await dial(

@@ -33,18 +33,23 @@ class Arrival(msgspec.Struct, frozen=True):
     """One event in the queue.
 
     Args:
+        event: None = the message held none (`keeps_lone_frames`).
         frame: the message that it came in, as bytes; b"" unless `keeps_frames`, and for the second
             and later events of one message.
     """
 
-    event: Event
+    event: Event | None
     frame: bytes = b""
 
 
 class _Offer(msgspec.Struct, frozen=True):
-    """An event that has no place in the queue yet."""
+    """An event, or a message without one, that has no place in the queue yet.
 
-    origin: Origin
+    Args:
+        origin: who waits for its acknowledgement; None = nobody.
+    """
+
+    origin: Origin | None
     arrival: Arrival
     receipt: Receipt
     size_bytes: int
@@ -72,7 +77,8 @@ class Inbox:
     def __init__(self, limit: int, seated: Callable[[Origin, Seat], None]) -> None:
         self.limit = limit
         self.keeps_frames = False
-        self.frame = b""  # the message that is being read now
+        self.keeps_lone_frames = False
+        self._frame = b""  # the message that is being read now
         self.contexts: OrderedDict[Chat, bytes] = OrderedDict()
         self.kept: dict[tuple[str, str], bytes] = {}
         self.dropped = 0
@@ -122,6 +128,13 @@ class Inbox:
         if self._waiting:
             self._pump_soon()
 
+    def hear(self, data: bytes) -> None:
+        """Note the message that a session is about to read: its first event takes it along."""
+        self._let_frame_go()
+        self._frame = data
+        if self.keeps_lone_frames:
+            self._pump_soon()
+
     # -- what drivers call (`exchange.contract.Exchange`) ------------------------------------
 
     @property
@@ -131,7 +144,7 @@ class Inbox:
 
     def offer(self, origin: Origin, event: DurableEvent, receipt: Receipt, size_bytes: int) -> None:
         """Take an event; it is acknowledged when it has a place in the queue."""
-        frame, self.frame = self.frame, b""
+        frame, self._frame = self._frame, b""
         self._waiting.append(_Offer(origin, Arrival(event, frame), receipt, size_bytes))
         self._pump_soon()
 
@@ -200,13 +213,16 @@ class Inbox:
 
     def _pump(self) -> None:
         self._is_pumping = False
+        self._let_frame_go()
         if self._is_ended:
             return  # never acknowledged: whoever repeats it to a later link loses nothing
         taken: dict[Origin, tuple[list[Receipt], list[int]]] = {}
         while self._waiting and not self.is_full:
             offer = self._waiting.popleft()
-            if self._is_new(offer.arrival.event):
+            if offer.arrival.event is None or self._is_new(offer.arrival.event):
                 self._ready.append(offer.arrival)
+            if offer.origin is None:
+                continue
             receipts, sizes = taken.setdefault(offer.origin, ([], []))
             sizes.append(offer.size_bytes)
             if offer.receipt is not None:
@@ -216,6 +232,20 @@ class Inbox:
         for origin, (receipts, sizes) in taken.items():
             origin.committed(receipts, len(sizes), sum(sizes))
             origin.flush()
+
+    def _let_frame_go(self) -> None:
+        """Queue the last message when no event took it, in its place between the events.
+
+        Nobody waits for its acknowledgement, so there is nothing to hold up: without a place in the
+        queue it is dropped and counted.
+        """
+        frame, self._frame = self._frame, b""
+        if not (frame and self.keeps_lone_frames) or self._is_ended:
+            return
+        if len(self._ready) + len(self._waiting) >= self.limit:
+            self.dropped += 1
+            return
+        self._waiting.append(_Offer(None, Arrival(None, frame), None, 0))
 
     def _is_new(self, event: Event) -> bool:
         """Note an event: its context for later sends, its key against repeats."""

@@ -12,7 +12,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -22,9 +22,11 @@ from trunkline.errors import LinkError, TrunklineError, WireMalformed
 from trunkline.exchange.contract import Origin
 from trunkline.ids import SystemIds
 from trunkline.lines.driver import Driver
+from trunkline.lines.http import Fetcher
 from trunkline.lines.line import Surroundings
 from trunkline.lines.roster import Roster
 from trunkline.lines.sweep import Budget, Commons, PingSweep
+from trunkline.model.address import Chat
 from trunkline.model.delivery import Act, Say, What
 from trunkline.model.event import Event
 from trunkline.telemetry.logs import get_logger
@@ -32,11 +34,12 @@ from trunkline.wire import jsonwire
 
 from .callbacks import Callback, Callbacks, When
 from .inbox import Inbox
-from .sending import Fate, Message, Outgoing, Target, read_message
+from .sending import Fate, Message, Outgoing, Target, read_message, read_result
 from .settings import Settings
 from .watched import Meter, Peer, WatchedLine, peer_of
 
 SEND_S: Final = 10.0
+CALL_S: Final = 30.0  # Source: onebot11 12
 CLOSE_S: Final = 2.5  # a link waits 2 s for the peer's close frame
 NOTES: Final = 256  # connects, disconnects and errors that wait for their callbacks
 
@@ -56,6 +59,7 @@ class Embedded(ABC):
         self.line: WatchedLine | None = None
         self._ids = SystemIds(self.clock)
         self._roster = Roster()
+        self._fetcher = Fetcher()
         self._inbox = Inbox(queue_events, self._seated)
         self._outgoing = Outgoing(
             settings,
@@ -99,6 +103,7 @@ class Embedded(ABC):
             meter=Meter(),
             timer=lambda at_s, call: loop.call_at(loop.time() + at_s - clock.monotonic_s(), call),
             auth_failed=self._auth_failed,
+            fetch=self._fetcher.fetch,
         )
         settings = self.settings
         line = WatchedLine(settings.name, settings.dialect, settings.options, around)
@@ -107,12 +112,13 @@ class Embedded(ABC):
         self.line = line
         if self._inbox.keeps_frames:
             line.taps.append(self._tap)
+        # Before the first dial: whoever waits here for a peer hears of each attempt that failed.
+        self._telling.append(loop.create_task(self._tell_notes(), name="embed notes"))
         try:
             await self._start(line)
         except BaseException:
             await self.close()
             raise
-        self._telling.append(loop.create_task(self._tell_notes(), name="embed notes"))
         if self._callbacks.has("message") or self._callbacks.has("frame"):
             self._telling.append(loop.create_task(self._tell_events(), name="embed events"))
         return self
@@ -129,6 +135,7 @@ class Embedded(ABC):
         line.finish()
         line.close_links(1001, "going away")
         await self._links_closed(line)
+        await self._fetcher.stop()
         await self._stopped()
         me = asyncio.current_task()
         others = [task for task in self._telling if task is not me]
@@ -216,9 +223,16 @@ class Embedded(ABC):
         """Call with each event instead of iterating. To be set before the line is opened."""
         return self._add("message", callback)
 
-    def on_frame(self, callback: Callback) -> Callback:
-        """Call with the decoded JSON object of each frame that held an event, and the event."""
+    def on_frame(self, callback: Callback, *, with_eventless: bool = False) -> Callback:
+        """Call with the decoded JSON object of each frame that held an event, and the event.
+
+        Args:
+            callback: its second argument is None for a frame without an event.
+            with_eventless: also for those (an answer to a call, a question that the line answers
+                by itself). They hold nobody up: when the queue is full they are dropped.
+        """
         self._inbox.keeps_frames = True
+        self._inbox.keeps_lone_frames |= with_eventless
         return self._add("frame", callback)
 
     def on_connect(self, callback: Callback) -> Callback:
@@ -265,6 +279,30 @@ class Embedded(ABC):
             ValueError: the target is none.
         """
         return await self._deliver(target, Act(name, msgspec.json.encode(data)), timeout_s)
+
+    async def call(
+        self, action: str, /, *, account: str = "", timeout_s: float = CALL_S, **params: object
+    ) -> Any:
+        """Ask for an action and return its data, decoded; None when there is none.
+
+        For who asks a platform (`role = "framework"` of onebot11). Calls do not wait for one
+        another, so several of them may overtake each other.
+
+        Args:
+            action: by its name in the dialect, e.g. `get_group_list`.
+            account: which one is asked; may be left out while one is connected.
+            timeout_s: how long to wait for a link, and then for the answer.
+            params: of the action.
+
+        Raises:
+            DeliveryRefused: the platform said no; the text has its return code.
+            DeliveryUncertain: no answer: it may or may not have been done.
+            DeliveryThrottled: nothing was asked; try again after `wait_s`.
+            LinkTimeout: nobody is connected who could be asked.
+            ValueError: several accounts are connected and none was named.
+        """
+        chat = Chat(account, "call", str(self._ids.next()))
+        return read_result(await self.act(action, params, chat, timeout_s=timeout_s))
 
     @property
     def peers(self) -> list[Peer]:
@@ -345,13 +383,14 @@ class Embedded(ABC):
     async def _tell_events(self) -> None:
         try:
             while (arrival := await self._inbox.take()) is not None:
-                await self._callbacks.tell("message", arrival.event)
+                if arrival.event is not None:
+                    await self._callbacks.tell("message", arrival.event)
                 if arrival.frame:
                     await self._tell_frame(arrival.frame, arrival.event)
         except TrunklineError as error:
             self._note("error", error)
 
-    async def _tell_frame(self, data: bytes, event: Event) -> None:
+    async def _tell_frame(self, data: bytes, event: Event | None) -> None:
         try:
             frame = jsonwire.tolerant(data, allow_nan=True)
         except WireMalformed as error:  # too deep for us, though the session could read it
@@ -362,7 +401,7 @@ class Embedded(ABC):
     def _tap(self, direction: str, seat: str, data: bytes) -> None:
         del seat
         if direction == "<":
-            self._inbox.frame = data
+            self._inbox.hear(data)
 
     def _auth_failed(self, peer: str) -> None:
         """Do nothing about a refused credential: only who listens is knocked at."""

@@ -83,6 +83,7 @@ class EmbeddedServer(Embedded):
             sockets.append(Socket(name, host.strip("[]"), int(port), options.tls_cert, key))
             for path in paths:
                 self._gate.add(name, path, line)
+            self._gate.add_requests(name, line)
         server = Server(not_found, self._gate, sockets)
         bound = await server.start()
         self._server = server

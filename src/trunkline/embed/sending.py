@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Settled
-from trunkline.errors import DeliveryRefused
+from trunkline.errors import (
+    DeliveryRefused,
+    DeliveryThrottled,
+    DeliveryUncertain,
+    LinkTimeout,
+)
 from trunkline.exchange.contract import Origin
 from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
 from trunkline.lines.contract import LinkLimits
@@ -26,6 +31,7 @@ from .inbox import Inbox
 from .settings import Settings
 from .watched import Peer
 
+NOBODY: Final = "nobody is connected who could take it"
 Target: TypeAlias = str | Chat | DurableEvent
 Message: TypeAlias = str | Segment | Sequence[Segment]
 
@@ -39,12 +45,14 @@ class Fate(msgspec.Struct, frozen=True):
         peer_id: the peer's id of the message, or "".
         detail: why, when it is UNCERTAIN or LATER.
         wait_s: when LATER: not before so many seconds.
+        data: what the peer returned for an action, as JSON; b"" = nothing.
     """
 
     outcome: Outcome
     peer_id: str = ""
     detail: str = ""
     wait_s: float = 0.0
+    data: bytes = b""
 
     @property
     def is_sent(self) -> bool:
@@ -111,7 +119,7 @@ class Outgoing:
         if dialect.kinds and chat.kind not in dialect.kinds and isinstance(what, Say):
             raise ValueError(f"a {dialect.name} target is {' or '.join(dialect.kinds)}:ID")
         if not await self._wait(lambda: bool(self._find(chat)), timeout_s):
-            return Fate(Outcome.LATER, detail="nobody is connected who could take it")
+            return Fate(Outcome.LATER, detail=NOBODY)
         if not await self._wait(lambda: self._has_room(chat), timeout_s):
             return Fate(Outcome.LATER, detail="the peer does not read what was sent before")
         row = self._ids.next()
@@ -186,7 +194,24 @@ def read_message(message: Message) -> Segments:
     return segments
 
 
+def read_result(fate: Fate) -> Any:
+    """Return the data of an action that was done.
+
+    Raises:
+        DeliveryUncertain: nobody knows whether it was.
+        DeliveryThrottled: nothing was asked, because of the peer.
+        LinkTimeout: nothing was asked, because nobody is there.
+    """
+    if fate.outcome is Outcome.UNCERTAIN:
+        raise DeliveryUncertain(fate.detail)
+    if fate.outcome is Outcome.LATER:
+        if fate.detail == NOBODY:
+            raise LinkTimeout(NOBODY)
+        raise DeliveryThrottled(fate.wait_s)
+    return msgspec.json.decode(fate.data) if fate.data else None
+
+
 def _to_fate(settled: Settled) -> Fate:
     if settled.outcome is Outcome.REFUSED:
         raise DeliveryRefused(settled.detail or "the peer refused the message")
-    return Fate(settled.outcome, settled.peer_id, settled.detail, settled.wait_s)
+    return Fate(settled.outcome, settled.peer_id, settled.detail, settled.wait_s, settled.data)

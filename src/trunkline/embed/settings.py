@@ -30,7 +30,8 @@ _NOWHERE: Final = Server.model_validate({})  # an embedded line has no main port
 GIVES_UP_AFTER: Final[Mapping[str, int]] = {"maim": 5}
 # What only the whole product acts on. Said, not ignored.
 _OF_THE_PRODUCT: Final = frozenset({
-    "debounce_s", "enabled", "mode", "operator_token", "retention_days", "stale_after_s",
+    "carries", "debounce_s", "enabled", "mode", "operator_token", "replay_s", "retention_days",
+    "stale_after_s",
 })  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from trunkline.dialects.contract import Admit, Head, Refuse
+from trunkline.dialects.contract import Head, Refuse
 from trunkline.errors import LinkError
 from trunkline.lines.contract import Link
 from trunkline.lines.driver import Driver
@@ -56,11 +56,11 @@ class WatchedLine(Line):
         super().gone(driver, error)
         self.ended(driver, error)
 
-    def admit(self, head: Head) -> Admit | Refuse:
-        """Decide before the upgrade; with `allow_open` nobody is refused for being elsewhere."""
+    def _not_here(self, head: Head) -> Refuse | None:
+        """With `allow_open` nobody is refused for being elsewhere."""
         if self.is_open and not self.is_halted:
-            return self.dialect.admit(self.options, head)
-        return super().admit(head)
+            return None
+        return super()._not_here(head)
 
 
 def peer_of(driver: Driver) -> Peer:

@@ -157,6 +157,28 @@ async def _fates():
     inbox.settled(ear, Settled(DeliveryId(2), Outcome.SENT))
 
 
+async def _frames_without_events_keep_their_place():
+    inbox, ear = make(), Ear()
+    inbox.keeps_frames = inbox.keeps_lone_frames = True
+    inbox.hear(b"1")
+    inbox.hear(b"2")
+    inbox.offer(ear, said("x"), 7, 0)
+    inbox.hear(b"3")
+    await turn()
+    arrivals = [await inbox.take() for _ in range(2)]
+    assert [(one.event is None, one.frame) for one in arrivals if one] == [
+        (True, b"1"), (False, b"2"),
+    ]  # fmt: skip
+    assert ear.receipts == [7]
+    assert (inbox.dropped, inbox.is_full) == (1, False), "there was no place for the third"
+    inbox.keeps_lone_frames = False
+    inbox.hear(b"4")
+    inbox.hear(b"5")
+    await turn()
+    inbox.end()
+    assert await inbox.take() is None
+
+
 def _asked():
     inbox, answers = make(), []
     for request in (FindChat(CHAT), FindHistory(CHAT), FindChats(), DoBroadcast(())):
@@ -169,7 +191,7 @@ def _asked():
     "story",
     [
         _acknowledged_when_queued, _repeats, _keys_are_bounded, _ends,
-        _a_waiting_reader_is_woken, _fates,
+        _a_waiting_reader_is_woken, _fates, _frames_without_events_keep_their_place,
     ],
 )  # fmt: skip
 def test_inbox(story):

@@ -32,6 +32,9 @@ def test_roles_and_bounds_come_from_the_direction():
     core = read_settings("maim", "dial", {"role": "core", "url": URL}).options
     assert core.link == "dial"
     assert read_settings("maim", "dial", {"url": URL, "max_failures": 0}).options.max_failures == 0
+    framework = read_settings("onebot11", "dial", {"url": URL}).options
+    assert (framework.role, framework.max_failures) == ("framework", 0)
+    assert read_settings("onebot11", "listen", {"access_token": "t"}).options.tokens == ("t",)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,8 @@ def test_roles_and_bounds_come_from_the_direction():
         (lambda: trunkline.connect("maim", url=URL, link="listen"), "is what listen() is for"),
         (lambda: trunkline.listen("maim", debounce_s=1), "is for `trunkline serve`"),
         (lambda: trunkline.listen("contact", operator_token="x"), "is for `trunkline serve`"),
+        (lambda: trunkline.connect("onebot11", url=URL, carries="x"), "is for `trunkline serve`"),
+        (lambda: trunkline.connect("onebot11", url=URL, role="implementation"), "needs self_id"),
         (lambda: trunkline.listen("maim", bind="nowhere"), "is not HOST:PORT"),
         (lambda: trunkline.listen("maim", queue_events=0), "at least 1"),
     ],
