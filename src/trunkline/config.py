@@ -17,6 +17,7 @@ import msgspec
 from pydantic import BaseModel, SecretStr
 
 from trunkline.configuration import notbuilt
+from trunkline.configuration.carrying import check_carrying
 from trunkline.configuration.language import Language, language_of
 from trunkline.configuration.lines import (
     check_doors,
@@ -208,6 +209,7 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
         source=source,
     )
     check_doors(config.lines, server, problems, DIALECTS)
+    check_carrying(config.lines, problems, DIALECTS)
     _check_clock(config, problems)
     if len(problems):
         raise ConfigError(problems.texts())

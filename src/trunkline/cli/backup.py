@@ -42,6 +42,7 @@ def backup(
         ),
     ] = None,
     config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help=text("覆盖", "overwrite"))] = False,
     is_json: JsonOption = False,
 ) -> None:
     """Copy the database, large bodies, token, configuration and plugins into one file."""
@@ -53,7 +54,7 @@ def backup(
             text("先运行 trunkline serve", "run trunkline serve first"),
         )
     made_ms = SystemClock().now_ms()
-    target = _target(file, made_ms)
+    target = _target(file, made_ms, is_forced=force)
     manifest = _write(loaded, target, made_ms)
     size = target.stat().st_size
     if is_json:
@@ -86,7 +87,7 @@ def backup(
         )
 
 
-def _target(file: Path | None, made_ms: int) -> Path:
+def _target(file: Path | None, made_ms: int, *, is_forced: bool) -> Path:
     stamp = datetime.fromtimestamp(made_ms / 1000, UTC).strftime("%Y%m%d-%H%M%S")
     name = f"trunkline-backup-{stamp}.zip"
     target = Path(name) if file is None else file / name if file.is_dir() else file
@@ -95,6 +96,12 @@ def _target(file: Path | None, made_ms: int) -> Path:
         fail(
             ExitCode.USAGE,
             text(f"没有目录 {target.parent}", f"there is no folder {target.parent}"),
+        )
+    if target.exists() and not is_forced:
+        fail(
+            ExitCode.PROBLEM,
+            text(f"{target} 已存在，未改动", f"{target} exists; nothing was changed"),
+            text("换一个名字，或加 --force 覆盖", "choose another name, or overwrite by --force"),
         )
     return target
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
+import msgspec
 import typer
 
 from .output import ExitCode, fail, print_json, print_ready, say, text, warn
 
 if TYPE_CHECKING:
+    from trunkline.dev.demo import Script
     from trunkline.dev.people import People
 
 PROGRESS_S = 2.0
 PATIENCE_S = 10.0  # without anything new: nobody answers there
+LISTENING_PEOPLE = frozenset({"implementation"})  # roles whose people may also be dialled
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def emulate(
-    dialect: Annotated[str, typer.Argument(help=text("contact 或 maim", "contact or maim"))],
+    dialect: Annotated[str, typer.Argument(help="contact | maim | onebot11")],
     dial: Annotated[
         str, typer.Option("--dial", help=text("连接的地址", "the address to dial"))
     ] = "",
@@ -49,16 +52,23 @@ def emulate(
         Path | None, typer.Option("--script", help=text("每行一句", "a file, one line each"))
     ] = None,
     fault: Annotated[
-        list[str] | None, typer.Option("--fault", help="NAME=P: double, malformed, cut")
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            help=text(
+                "NAME=概率：double, malformed, cut；onebot11 另有 silent, late, reorder, odd, kick",
+                "NAME=P: double, malformed, cut; onebot11 also silent, late, reorder, odd, kick",
+            ),
+        ),
     ] = None,
     token: Annotated[
         Path | None, typer.Option("--token-file", help=text("令牌文件", "file with the token"))
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help=text("输出 JSON", "print JSON"))] = False,
 ) -> None:
-    """Let simulated people dial an address, or play the site on a port."""
+    """Let simulated people dial an address, or play the other side on a port."""
     _check(dialect, dial, port, role)
-    if port is not None:
+    if port is not None and role not in LISTENING_PEOPLE:
         from trunkline.dev.site import run_echo_site
 
         run_echo_site(dialect, port, print_ready)
@@ -66,6 +76,11 @@ def emulate(
     lines = _read_script(script)
     faults = _read_faults(fault or [])
     secret = token.read_text(encoding="utf-8").strip() if token is not None else ""
+    if port is not None:
+        from trunkline.dev.demo import Script
+
+        _listen(dialect, port, Script(pace, messages, seed, lines, faults, secret), as_json=as_json)
+        return
 
     async def main() -> int:
         from trunkline.clock import SystemClock
@@ -80,11 +95,25 @@ def emulate(
             fail(ExitCode.USAGE, str(error))
         patience_s = max(PATIENCE_S, 3 * pace)
         await _live(group, is_endless=messages == 0, is_quiet=as_json, patience_s=patience_s)
-        return _report(group, as_json=as_json)
+        return _report(group.tally, as_json=as_json)
 
     from trunkline.app import run_loop
 
     raise SystemExit(run_loop(main))
+
+
+def _listen(dialect: str, port: int, script: Script, *, as_json: bool) -> None:
+    """Let simulated people wait on a port; when it ends, say what they saw."""
+    from trunkline.dev.demo import make_options, make_world
+    from trunkline.dev.site import run_people_site
+
+    options = make_options(dialect, script, link="listen", bind=(f"127.0.0.1:{port}",))
+    try:
+        world = make_world(dialect, options, script)
+    except ValueError as error:
+        fail(ExitCode.USAGE, str(error))
+    run_people_site(dialect, options, world, port, print_ready)
+    raise SystemExit(_report(msgspec.structs.asdict(world.tally), as_json=as_json))
 
 
 def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
@@ -100,7 +129,8 @@ def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
         )
     known_roles = DIALECTS[dialect].roles
     expected = known_roles[0] if port is not None else known_roles[-1]
-    if role and role != expected:
+    listens = port is not None and role in LISTENING_PEOPLE and role in known_roles
+    if role and role != expected and not listens:
         fail(
             ExitCode.USAGE,
             text(f"此处的角色是 {expected}", f"the role here is {expected}"),
@@ -161,11 +191,10 @@ async def _live(group: People, *, is_endless: bool, is_quiet: bool, patience_s: 
             await task
 
 
-def _report(group: People, *, as_json: bool) -> int:
-    tally = group.tally
+def _report(counts: Mapping[str, int], *, as_json: bool) -> int:
     if as_json:
-        print_json(tally)
+        print_json(dict(counts))
     else:
-        say(", ".join(f"{name} {count}" for name, count in tally.items()))
-    is_clean = not tally.get("doubled") and not tally.get("misordered")
+        say(", ".join(f"{name} {count}" for name, count in counts.items()))
+    is_clean = not counts.get("doubled") and not counts.get("misordered")
     return int(ExitCode.GOOD if is_clean else ExitCode.PROBLEM)

@@ -103,6 +103,9 @@ def line_state(line: dict[str, Any]) -> str:
         wait = f"{line['retry_in_s']:.0f}"
         parts.append(text(f"{wait} 秒后重试", f"again in {wait} s"))
     parts += [word(OVERLAYS, overlay) for overlay in line["overlays"]]
+    if line.get("carries"):  # an older server does not say
+        carried = clean(line["carries"], 64)
+        parts.append(text(f"呈现 {carried}", f"carries {carried}"))
     if line["error"]:
         parts.append(clean(line["error"], 60))
     return " · ".join(parts)
@@ -113,6 +116,8 @@ def delivery_line(delivery: dict[str, Any]) -> str:
     parts = [delivery["id"], word(DELIVERY_STATES, delivery["state"])]
     if delivery["peer_id"]:
         parts.append(f"id={clean(delivery['peer_id'], 60)}")
+    if late_s := delivery.get("late_s"):  # an older server does not say
+        parts.append(text(f"迟到 {late_s:.0f} 秒", f"{late_s:.0f} s late"))
     if delivery["reason"]:
         parts.append(clean(delivery["reason"], 120))
     return "  ".join(parts)

@@ -65,10 +65,10 @@ class Tour:
         told = [text("指南示例：", "samples of the guides:")]
         for place in self.places:
             sample = text(place.sample_zh, place.sample_en)
-            told.append(
-                f"  {place.guide} {place.dialect:<8} {lines[place.line].where[0]}  {sample}"
-            )
-            told += [f"{'':15}{also}" for also in lines[place.line].where[1:]]
+            first, *others = lines[place.line].where
+            told.append(f"  {place.guide} {place.dialect:<8} {first}  {sample}")
+            # A dialect may serve more below a path than the guide names.
+            told += [f"{'':15}{also}" for also in others if also.endswith(place.paths[1:])]
         for place in self.absent:
             told.append(
                 text(

@@ -47,6 +47,11 @@ PLACES: Final = (
         "Python 与 JavaScript 示例", "the Python and the JavaScript sample",
     ),
     Place(
+        "onebot", "002", "onebot11", 8000, ("/ws/",),
+        "ws_client.py、simple_client.py 与打印的事件",
+        "ws_client.py, simple_client.py and the printed events", role="framework",
+    ),
+    Place(
         "maim-8000", "004", "maim", 8000, ("/ws",),
         "MaimCore 的默认端口", "the default port of MaimCore", role="core",
     ),

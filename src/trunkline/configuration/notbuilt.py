@@ -9,16 +9,14 @@ from typing import Final
 
 TABLES: Final = frozenset({"bridges", "notify"})
 
-DIALECTS: Final = frozenset({"boss", "xianyu", "onebot11"})
+DIALECTS: Final = frozenset({"boss", "xianyu"})
 
 # By table; `lines` holds for every line whose dialect does not have the key.
 KEYS: Final = {
     "limits": frozenset({"max_dials"}),
     "lines": frozenset({
-        "access_token", "carries", "cookies", "daily", "every_s", "handshake",
-        "heartbeat_interval_ms", "http_url", "ignore_self", "max_in_work",
-        "max_reconnect_attempts", "probe_s", "resume_image", "schema", "self_id",
-        "send_resume_image", "side", "takeover_for_s",
+        "cookies", "daily", "every_s", "http_url", "max_in_work", "probe_s", "resume_image",
+        "schema", "send_resume_image", "side", "takeover_for_s",
     }),
 }  # fmt: skip
 
@@ -31,4 +29,4 @@ LINKS: Final[frozenset[tuple[str, str, str]]] = frozenset()
 
 STORE_SCHEMES: Final = ("postgresql:", "postgres:")
 
-TEMPLATES: Final = frozenset({"shop", "qq", "job"})
+TEMPLATES: Final = frozenset({"shop", "job"})

@@ -90,6 +90,44 @@ priority = -100
 reply = "收到：{send_message}"
 """
 
+_QQ = """\
+# A QQ bot: NapCat, Lagrange or LLOneBot dial ws://127.0.0.1:8080/onebot/v11/ws (reverse WebSocket)
+# with the token in qq.token.
+# QQ 机器人：在 NapCat 等程序中新建反向 WebSocket，填上面的地址和 qq.token 里的口令。
+
+[server]
+host = "127.0.0.1"
+port = 8080
+
+[lines.qq]
+dialect = "onebot11"
+role = "framework"
+link = "listen"
+token = { file = "qq.token" }
+
+# NoneBot, AstrBot … as further bots of the same trunkline: docs/onebot11.md
+# 让 NoneBot、AstrBot 等框架接入：见 docs/onebot11.zh-CN.md
+
+[[rules]]
+name = "hello"
+lines = ["qq"]
+keywords = ["你好", "在吗", "hello"]
+reply = "{send_user_name}，你好，我在。"
+
+[[rules]]
+name = "help"
+lines = ["qq"]
+keywords = ["帮助", "help"]
+match = "exact"
+reply = "发“你好”试试，或发“转人工”找主人。"
+
+[[rules]]
+name = "person"
+lines = ["qq"]
+keywords = ["转人工", "human"]
+then = "person"                # no automatic answer: the message waits for you
+"""
+
 
 def _token() -> str:
     return secrets.token_urlsafe(24) + "\n"
@@ -99,6 +137,7 @@ def _token() -> str:
 TEMPLATES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "blog": {FILE_NAME: lambda: _BLOG},
     "maim": {FILE_NAME: lambda: _MAIM, "mai.token": _token},
+    "qq": {FILE_NAME: lambda: _QQ, "qq.token": _token},
     "guides": {FILE_NAME: write_guides},
 }
 

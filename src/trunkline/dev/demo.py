@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.dev.people import DialWith, People
+from trunkline.dev.people import DialWith, People, World
+from trunkline.dialects.options import LineOptions
 from trunkline.dialects.registry import DIALECTS
 from trunkline.ids import SystemIds
 from trunkline.telemetry.logs import get_logger
 
 _CONFIG = """\
-# The demo: a contact line and a maim core, answered by rule; nothing leaves this machine.
+# The demo: a contact line, a maim core and a QQ bot, answered by rule; nothing leaves this machine.
 [server]
 host = "127.0.0.1"
 port = 8080
@@ -26,6 +28,9 @@ dialect = "contact"
 [lines.core]
 dialect = "maim"
 path = "/ws"
+
+[lines.qq]
+dialect = "onebot11"
 
 [[rules]]
 name = "build"
@@ -50,7 +55,7 @@ then = "person"
 
 [[rules]]
 name = "echo"
-lines = ["core"]
+lines = ["core", "qq"]
 match = "any"
 priority = -100
 reply = "收到：{send_message}"
@@ -61,10 +66,13 @@ reply = "收到：{send_message}"
 """
 VISITORS = 5
 ADAPTERS = 2
+ACCOUNTS = 1
 PACE_S = 6.0
 # What goes wrong now and then, at each line that somebody says: so that dropped repeats, refused
 # frames and reconnecting people can be seen. Seldom enough that the chats stay readable.
 FAULTS = {"double": 0.03, "malformed": 0.02, "cut": 0.02}
+ACCOUNT_FAULTS = FAULTS | {"odd": 0.05, "late": 0.02, "reorder": 0.02}
+ACCOUNT_PACE_S = 20.0  # at most five automatic answers a minute in one chat (`guides 4`)
 
 
 def write_demo(folder: Path) -> Path:
@@ -75,7 +83,7 @@ def write_demo(folder: Path) -> Path:
 
 
 class Demo:
-    """Five visitors and two maim platforms, on real links over loopback, with a few faults.
+    """Five visitors, two maim platforms and a QQ account, on real links, with a few faults.
 
     Args:
         dial: opens links, as the lines do.
@@ -87,6 +95,14 @@ class Demo:
         self._groups = [
             make_people("contact", f"{base}/contact", VISITORS, dial, clock, Script(faults=FAULTS)),
             make_people("maim", f"{base}/ws", ADAPTERS, dial, clock, Script(faults=FAULTS)),
+            make_people(
+                "onebot11",
+                f"{base}/onebot/v11/ws",
+                ACCOUNTS,
+                dial,
+                clock,
+                Script(pace_s=ACCOUNT_PACE_S, faults=ACCOUNT_FAULTS),
+            ),
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -128,35 +144,52 @@ def make_people(
     dialect_name: str, url: str, count: int, dial: DialWith, clock: Clock, script: Script
 ) -> People:
     """Make `count` simulated people of a dialect that dial `url`."""
-    from trunkline.dialects.contact.emulator import SCRIPT as CONTACT_SCRIPT
-    from trunkline.dialects.contact.emulator import World as ContactWorld
-    from trunkline.dialects.maim.emulator import SCRIPT as MAIM_SCRIPT
-    from trunkline.dialects.maim.emulator import World as MaimWorld
-
-    dialect = DIALECTS[dialect_name]
-    fields = {"dialect": dialect_name, "link": "dial", "url": url}
-    if dialect_name == "contact":
-        options = [dialect.options(role="visitor", **fields) for _ in range(count)]
-        world = ContactWorld(
-            options[0], seed=script.seed, pace_s=script.pace_s, messages=script.messages,
-            script=script.lines or CONTACT_SCRIPT, faults=dict(script.faults),
-        )  # fmt: skip
-    else:
-        tokens = (script.token,) if script.token else ()
-        options = [
-            dialect.options(role="adapter", platform="demo", token=tokens, **fields)
-            for _ in range(count)
-        ]
-        world = MaimWorld(
-            options[0], seed=script.seed, pace_s=script.pace_s, messages=script.messages,
-            script=script.lines or MAIM_SCRIPT, faults=dict(script.faults),
-        )  # fmt: skip
+    options = [
+        make_options(dialect_name, script, link="dial", url=url, **_DIALLING.get(dialect_name, {}))
+        for _ in range(count)
+    ]
     return People(
-        dialect=dialect,
+        dialect=DIALECTS[dialect_name],
         options=options,
-        world=world,
+        world=make_world(dialect_name, options[0], script),
         clock=clock,
         ids=SystemIds(clock),
         log=get_logger("people"),
         dial=dial,
     )
+
+
+# What simulated people are, and how soon those come back who are told so by nobody.
+_PLAYED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "contact": {"role": "visitor"},
+    "maim": {"role": "adapter", "platform": "demo"},
+    "onebot11": {"role": "implementation", "self_id": "12345"},
+}
+_DIALLING: Final[Mapping[str, Mapping[str, Any]]] = {"onebot11": {"reconnect_interval_s": 1.0}}
+
+
+def make_options(dialect_name: str, script: Script, **given: Any) -> LineOptions:
+    """Return the options of a line that simulated people of a dialect play."""
+    token = {"token": (script.token,)} if script.token and dialect_name != "contact" else {}
+    played = _PLAYED[dialect_name]
+    return DIALECTS[dialect_name].options(dialect=dialect_name, **played, **token, **given)
+
+
+def make_world(dialect_name: str, options: Any, script: Script) -> World:
+    """Make the scripted world of a dialect.
+
+    Args:
+        options: from `make_options`.
+
+    Raises:
+        ValueError: the script, or a fault, is none of that dialect.
+    """
+    import trunkline.dialects.contact.emulator as contact
+    import trunkline.dialects.maim.emulator as maim
+    import trunkline.dialects.onebot11.emulator as onebot11
+
+    home = {"contact": contact, "maim": maim, "onebot11": onebot11}[dialect_name]
+    return home.World(
+        options, seed=script.seed, pace_s=script.pace_s, messages=script.messages,
+        script=script.lines or home.SCRIPT, faults=dict(script.faults),
+    )  # fmt: skip

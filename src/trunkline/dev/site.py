@@ -1,7 +1,8 @@
-"""`trunkline emulate DIALECT --port N`: a site or core that says everything back, without a store.
+"""`trunkline emulate DIALECT --port N`: what listens for somebody under development; no store.
 
-The production sessions, links and doors, with an exchange that answers each message by its own
-segments: enough for a visitor or an adapter under development to talk to.
+The production sessions, links and doors. A site, core or framework says everything back: its
+exchange answers each message by its own segments. An implementation has simulated people of its
+own, for every framework that connects.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+import msgspec
+
 from trunkline.clock import SystemClock
-from trunkline.dev.people import Forgetting, Uncounted
-from trunkline.dialects.contract import Receipt
+from trunkline.dev.people import Forgetting, Uncounted, World
+from trunkline.dialects.contract import Dialect, Opening, Receipt, Session
+from trunkline.dialects.options import LineOptions
 from trunkline.dialects.registry import DIALECTS
-from trunkline.exchange.contract import Origin
+from trunkline.exchange.contract import Exchange, Origin
 from trunkline.ids import InboxId, SystemIds, answer_id
 from trunkline.lines.line import Line, Surroundings
 from trunkline.lines.listen import Gate
@@ -63,7 +67,37 @@ def run_echo_site(dialect_name: str, port: int, ready: Callable[..., None]) -> N
 
 async def _serve(dialect_name: str, port: int, ready: Callable[..., None]) -> None:
     clock = SystemClock()
-    ids = SystemIds(clock)
+    dialect = DIALECTS[dialect_name]
+    saying_back = _SayingBack(SystemIds(clock), clock)
+    await _listen(dialect, dialect.options(dialect=dialect_name), port, saying_back, ready)
+
+
+def run_people_site(
+    dialect_name: str, options: LineOptions, world: World, port: int, ready: Callable[..., None]
+) -> None:
+    """Let simulated people wait for who connects, until SIGTERM or Ctrl-C.
+
+    Args:
+        options: of the listening line that they play.
+        ready: `ready(url=…)` is called once it listens.
+    """
+    asyncio.run(_listen(scripted(dialect_name, world), options, port, Forgetting(), ready))
+
+
+def scripted(dialect_name: str, world: World) -> Dialect:
+    """Return a dialect whose sessions are the people of a world."""
+
+    def open_person(_options: LineOptions, opening: Opening) -> Session:
+        return world.person(opening)
+
+    return msgspec.structs.replace(DIALECTS[dialect_name], open=open_person)
+
+
+async def _listen(
+    dialect: Dialect, options: LineOptions, port: int, exchange: Exchange,
+    ready: Callable[..., None],
+) -> None:  # fmt: skip
+    clock = SystemClock()
     log = get_logger("site")
     loop = asyncio.get_running_loop()
 
@@ -71,23 +105,22 @@ async def _serve(dialect_name: str, port: int, ready: Callable[..., None]) -> No
         log.error("link user failed", where=where, error=error)
 
     gate = Gate(Commons(PingSweep(clock), Budget(), on_trouble), clock)
-    dialect = DIALECTS[dialect_name]
     around = Surroundings(
         clock=clock,
-        ids=ids,
-        exchange=_SayingBack(ids, clock),
+        ids=SystemIds(clock),
+        exchange=exchange,
         roster=Roster(),
         log=log,
         meter=Uncounted(),
         timer=lambda at_s, call: loop.call_at(loop.time() + at_s - clock.monotonic_s(), call),
         auth_failed=gate.auth_failed,
     )
-    line = Line("echo", dialect, dialect.options(dialect=dialect_name), around)
-    for path in dialect.paths(line.options):
+    line = Line("echo", dialect, options, around)
+    for path in dialect.paths(options):
         gate.add("", path, line)
     server = Server(not_found, gate, [Socket("", "127.0.0.1", port)])
     bound = await server.start()
-    url = "ws" + bound[""].removeprefix("http") + dialect.paths(line.options)[0]
+    url = "ws" + bound[""].removeprefix("http") + dialect.paths(options)[0]
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

@@ -15,6 +15,7 @@ import pytest
 from trunkline.cli.backup import Progress, format_bytes
 from trunkline.cli.main import run
 from trunkline.clock import SystemClock
+from trunkline.store.migrations import HEAD
 from trunkline.store.sqlite import SqliteStore
 
 CONFIG = '[lines.core]\ndialect = "maim"\ntoken = { file = "core.token" }\n'
@@ -160,7 +161,7 @@ def test_data_of_a_newer_trunkline_is_refused(call: Call, here: Path, tmp_path: 
 
     with zipfile.ZipFile(tmp_path / "b.zip") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    members["manifest.json"] = members["manifest.json"].replace(b'"0002"', b'"9999"')
+    members["manifest.json"] = members["manifest.json"].replace(f'"{HEAD}"'.encode(), b'"9999"')
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         for name, body in members.items():
             archive.writestr(name, body)
@@ -242,3 +243,13 @@ def test_long_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str]):
 )
 def test_sizes_for_people(size: int, shown: str):
     assert format_bytes(size) == shown
+
+
+def test_a_file_that_is_there_is_not_replaced_unless_forced(call: Call, here: Path, tmp_path: Path):
+    precious = tmp_path / "notes.txt"
+    precious.write_text("mine", encoding="utf-8")
+    code, _, err = call("backup", str(precious))
+    assert code == 1
+    assert "--force" in err
+    assert precious.read_text(encoding="utf-8") == "mine"
+    assert call("backup", str(precious), "--force")[0] == 0

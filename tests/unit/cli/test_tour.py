@@ -30,7 +30,7 @@ def table():
     """The table on ports of this test's own: the last one is taken."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free: list[int] = []
-        for _ in range(2):
+        for _ in range(len(PLACES) - 2):
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free.append(probe.getsockname()[1])
         ports = [MAIN_PORT, *free, taken.getsockname()[1]]
@@ -44,6 +44,7 @@ def test_the_table_is_the_guides_own():
     """Source: guides 2"""
     assert {(place.port, place.paths[0], place.has_tls) for place in PLACES} == {
         (8080, "/contact", False),
+        (8000, "/ws/", False),
         (8000, "/ws", False),
         (18000, "/ws", False),
         (8090, "/ws", True),
@@ -62,7 +63,10 @@ def test_what_it_writes_is_good_and_safe(here, tmp_path_factory):
     for place in tour.places:
         options = config.lines[place.line]
         assert options.dedupe is False
-        assert tuple(DIALECTS[place.dialect].paths(options)) == place.paths
+        served = tuple(DIALECTS[place.dialect].paths(options))
+        assert served[: len(place.paths)] == place.paths
+        # OneBot's two halves, below the path that the guide names.
+        assert all(path.startswith("/ws/") for path in served[len(place.paths) :])
         expected = str(here / "ssl/server.crt") if place.has_tls else ""
         assert options.tls_cert == expected
     [rule] = config.rules
@@ -73,14 +77,18 @@ def test_a_taken_port_is_named_and_left_out(table):
     tour = plan(0, table, is_plain=False)
     assert [place.line for place in tour.absent] == ["maim-8090"]
     lines = {
-        place.line: SimpleNamespace(where=(f"ws://127.0.0.1:{place.port}/ws",))
+        place.line: SimpleNamespace(
+            where=tuple(f"ws://127.0.0.1:{place.port}{one}" for one in (*place.paths, "/more"))
+        )
         for place in tour.places
     }
     told = "\n".join(tour.tell(lines))
     assert f"port {table[-1].port} is taken: left out" in told
     assert tour.certificate is None, "nothing is left that has TLS"
     for place in tour.places:
-        assert f"127.0.0.1:{place.port}/ws  {place.sample_en}" in told
+        assert f"127.0.0.1:{place.port}{place.paths[0]}  {place.sample_en}" in told
+        assert all(f":{place.port}{path}" in told for path in place.paths)
+    assert "/more" not in told
 
 
 def test_the_certificate_that_is_there_is_used(here, table):

@@ -355,7 +355,7 @@ NOT_BUILT = [
     "[limits]\nmax_dials = 5",
     '[lines.a]\ndialect = "boss"\ncookies = "x"',
     '[lines.a]\ndialect = "xianyu"',
-    '[lines.a]\ndialect = "onebot11"\nrole = "framework"',
+    '[lines.a]\ndialect = "boss"',
     '[lines.a]\ndialect = "contact"\ntakeover_for_s = 600',
     CORE + 'alias = "x"',
     '[lines.m]\ndialect = "maim"\nrole = "adapter"\nurl = "ws://h"\nuser_agent = "x"',

@@ -14,7 +14,7 @@ from trunkline.dev.demo import Script, make_people, write_demo
 def test_the_demo_configuration_is_valid_and_safe(tmp_path: Path) -> None:
     config = load_config(write_demo(tmp_path), {})
     require_safe(config)
-    assert list(config.lines) == ["blog", "core"]
+    assert list(config.lines) == ["blog", "core", "qq"]
     assert {rule.name for rule in config.rulebook.rules} == {
         "build", "price", "hello", "person", "echo",
     }  # fmt: skip
@@ -23,7 +23,7 @@ def test_the_demo_configuration_is_valid_and_safe(tmp_path: Path) -> None:
 
 async def test_people_follow_their_script() -> None:
     script = Script(pace_s=2.0, messages=3, seed=9, lines=("one",), token="t" * 32)
-    for dialect in ("contact", "maim"):
+    for dialect in ("contact", "maim", "onebot11"):
         crowd = make_people(dialect, "ws://127.0.0.1:1/x", 2, _dial, SystemClock(), script)
         world = crowd.world
         assert (world.pace_s, world.messages, world.seed, world.script) == (2.0, 3, 9, ("one",))

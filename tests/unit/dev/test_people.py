@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from peers import chat, closing, receive, visiting
 from peers import dial as dial_socket
 from trunkline.clock import SystemClock
 from trunkline.dev import site as sites
-from trunkline.dev.demo import ADAPTERS, VISITORS, Demo, Script, make_people
+from trunkline.dev.demo import (
+    ACCOUNTS,
+    ADAPTERS,
+    VISITORS,
+    Demo,
+    Script,
+    make_options,
+    make_people,
+    make_world,
+)
 from trunkline.dev.dialling import open_dialler
 from trunkline.dev.people import Forgetting, People
 from trunkline.errors import LinkRefused
@@ -68,7 +79,7 @@ def _hearing(around: Any, ear: Ear) -> Any:
     return msgspec.structs.replace(around, log=ear)
 
 
-@pytest.mark.parametrize("dialect", ["contact", "maim"])
+@pytest.mark.parametrize("dialect", ["contact", "maim", "onebot11"])
 async def test_people_talk_to_what_says_everything_back_and_leave(dialect: str) -> None:
     async with site(dialect) as url:
         crowd, ear = people(dialect, url, 3, messages=2)
@@ -119,11 +130,46 @@ async def test_the_core_says_back_what_it_hears() -> None:
     from peers import maim_message
 
     async with site("maim") as url, dial_socket(url, {"platform": "qq"}) as socket:
-        import json
-
         await socket.send(json.dumps(maim_message("hello")))
         frame = await receive(socket)
         assert frame["message_segment"]["data"][0]["data"] == "hello"
+
+
+async def test_people_may_wait_for_a_framework_that_dials_them() -> None:
+    script = Script(pace_s=0.01, messages=3, token="t" * 32)
+    options = make_options("onebot11", script, link="listen", bind=("127.0.0.1:0",))
+    world = make_world("onebot11", options, script)
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def tell(*, url: str) -> None:
+        ready.set_result(url)
+
+    serving = asyncio.create_task(
+        sites._listen(sites.scripted("onebot11", world), options, 0, Forgetting(), tell)
+    )
+    url = await ready
+    with pytest.raises(InvalidStatus, match="401"):
+        async with dial_socket(url):
+            pass
+    async with dial_socket(url, {"Authorization": f"Bearer {'t' * 32}"}) as socket:
+        assert (await receive(socket))["sub_type"] == "connect"
+        said = 0
+        while said < 3:
+            event = await receive(socket)
+            if event["post_type"] != "message":
+                continue
+            said += 1
+            keys = ("message_type", "user_id", "group_id", "message")
+            params = {key: event[key] for key in keys if key in event}
+            await socket.send(json.dumps({"action": "send_msg", "params": params, "echo": said}))
+            while "echo" not in (answer := await receive(socket)):
+                assert answer["post_type"] == "meta_event"
+            assert (answer["status"], answer["echo"]) == ("ok", said)
+        assert (await closing(socket))[0] == 1000
+    assert (world.tally.sent, world.tally.answered) == (3, 3)
+    signal.raise_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await serving
 
 
 async def test_an_address_that_is_not_served_is_refused_with_a_sentence() -> None:
@@ -142,13 +188,13 @@ def _opening() -> Any:
     return Opening("visitor", "", SystemClock(), CountingIds())
 
 
-async def test_the_demo_has_five_visitors_and_two_platforms_and_stops_while_they_dial() -> None:
+async def test_the_demo_has_all_its_people_and_stops_while_they_dial() -> None:
     dialled: list[str] = []
     all_there = asyncio.Event()
 
     async def dial(line: Any, target: Any, enter: Any) -> Any:
         dialled.append(target.url)
-        if len(dialled) == VISITORS + ADAPTERS:
+        if len(dialled) == VISITORS + ADAPTERS + ACCOUNTS:
             all_there.set()
         await asyncio.get_running_loop().create_future()
 
@@ -157,7 +203,9 @@ async def test_the_demo_has_five_visitors_and_two_platforms_and_stops_while_they
     async with asyncio.timeout(20):
         await all_there.wait()
         assert sorted(dialled) == (
-            ["ws://127.0.0.1:1/contact"] * VISITORS + ["ws://127.0.0.1:1/ws"] * ADAPTERS
+            ["ws://127.0.0.1:1/contact"] * VISITORS
+            + ["ws://127.0.0.1:1/onebot/v11/ws"] * ACCOUNTS
+            + ["ws://127.0.0.1:1/ws"] * ADAPTERS
         )
         await demo.stop()
 

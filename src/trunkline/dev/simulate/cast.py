@@ -26,6 +26,8 @@ class Guest(msgspec.Struct, frozen=True):
         shares: other guests JOIN its seat. What was written to a dead one of their links alone,
             before anybody knew, comes again over the others behind what was said meanwhile.
             A new link of one guest JOINs its old one in the same way.
+        repeats: a second copy of what it says is known by its key. A call has none: a framework
+            that sends one again asks for a second message. Source: onebot11 7.1
         large_chars: of a large message; beyond 32 KiB it has a file of its own in the store.
     """
 
@@ -35,6 +37,7 @@ class Guest(msgspec.Struct, frozen=True):
     is_plain: bool = False
     dedupes: bool = False
     shares: bool = False
+    repeats: bool = True
     large_chars: int = 34_000
 
 
@@ -75,6 +78,19 @@ def _core(name: str, *, api: bool) -> Guest:
     return Guest(name, options, (("private", "u1"), ("group", "g1")), dedupes=api)
 
 
+def _account(name: str, self_id: str) -> Guest:
+    options = {
+        "dialect": "onebot11", "role": "implementation", "link": "dial",
+        "url": f"{HOUSE_URL}/onebot/v11/ws", "self_id": self_id, "reconnect_interval_s": 1.0,
+    }  # fmt: skip
+    return Guest(name, options, (("private", "901"), ("private", "902"), ("group", "801")))
+
+
+def _framework(name: str) -> Guest:
+    options = {"dialect": "onebot11", "role": "framework", "link": "listen", "path": "/ws/"}
+    return Guest(name, options, (("private", "901"), ("group", "801")), repeats=False)
+
+
 CASTS: Final[Mapping[str, Cast]] = {
     "contact": Cast(
         lines={"blog": {"dialect": "contact", "chat_burst": 0, "rejected_frames": 0}},
@@ -105,6 +121,21 @@ CASTS: Final[Mapping[str, Cast]] = {
             _adapter("dc", "dc", api=True),
             _core("kern", api=False),
             _core("kernapi", api=True),
+        ),
+        address="private",
+    ),
+    "onebot11": Cast(
+        lines={
+            "napcat": {"dialect": "onebot11", "path": "/onebot/v11/ws"},
+            "bot": {
+                "dialect": "onebot11", "role": "implementation", "link": "dial",
+                "url": "ws://frame/ws/", "self_id": "77",
+            },
+        },
+        guests=(
+            _account("eva", "10001"),
+            _account("fred", "10002"),
+            _framework("frame"),
         ),
         address="private",
     ),

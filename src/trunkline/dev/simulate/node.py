@@ -276,7 +276,12 @@ class Node:
                 is_durable=around.book.is_durable,
             )
 
-        return msgspec.structs.replace(dialect, open=open_watched)
+        # Every message here is to be answered; the guard against loops has tests of its own.
+        traits = {
+            role: msgspec.structs.replace(facts, loop_guard=False)
+            for role, facts in dialect.traits.items()
+        }
+        return msgspec.structs.replace(dialect, open=open_watched, traits=traits)
 
     def _open_doors(self) -> None:
         for line in self.lines.values():

@@ -223,7 +223,7 @@ class Person:
 
     def _repeat(self, origin: Driver) -> None:
         """Send a frame again as it was; TCP delivers it after what came meanwhile."""
-        if self._frames and origin.link is not None:
+        if self._frames and origin.link is not None and self.guest.repeats:
             self._trace.note(self.name, "repeats")
             frame = self._chance.pick(self._frames)
             for found in WORD_BYTES.findall(frame):

@@ -106,6 +106,7 @@ class Peer:
         self._clock = StampedClock()
         self._kept: bytes | None = None
         self._said = 0
+        self._next_chat = 0
         self._life = 0
         self._said_in_life = 0
         self._next_s = 0.0
@@ -258,10 +259,13 @@ class Peer:
         for question in self._open.values():
             if not question.links and not question.is_answered:
                 busy[question.chat] += 1
-        for chat, count in enumerate(busy):
-            while count < WINDOW and self._next_s <= now_s:
+        # Round them all, so that no chat of an account with many says more than the others.
+        first = self._next_chat
+        for chat in (*range(first, len(busy)), *range(first)):
+            while busy[chat] < WINDOW and self._next_s <= now_s:
                 self._ask(chat)
-                count += 1  # noqa: PLW2901 - counts what is asked now
+                busy[chat] += 1
+                self._next_chat = (chat + 1) % len(busy)
                 self._next_s = max(self._next_s, now_s - 0.1) + 1 / plan.rate
 
     def _ask(self, nth: int) -> Question:
