@@ -8,6 +8,11 @@ It talks to `run.py` by lines: it writes `warm`, waits for `go` on stdin (the mo
 server's CPU time is read), runs, writes one JSON line. With `--idle` it opens its connections,
 writes `open`, and holds them until stdin ends.
 
+Two dialects: maim adapters, and with `--onebot` accounts of OneBot implementations. An answer is
+there a call of the framework; it gets its response, with the same echo, and the next message goes
+with it. Nobody says more than a few messages, since a person's bot stops answering a person who
+says more than five a minute; so each account has many people, in private chats.
+
 Frames are masked with a zero key: the server unmasks all the same, and the load is spared the
 exclusive or. Only loopback addresses are accepted.
 """
@@ -27,13 +32,17 @@ import uvloop
 _HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
-    "platform: {platform}\r\n\r\n"
+    "{more}\r\n\r\n"
 )
+_MAIM = "platform: b{index}"
+_ONEBOT = "X-Self-ID: {account}\r\nX-Client-Role: Universal"
+_FIRST_ACCOUNT = 10_001
+_LINES_EACH = 4  # messages of one person; a loop guard counts to five. Source: reliability 8
 _STALL_S = 20.0
 _PAYLOAD_BYTES = 355
 
 
-def make_template(platform: str) -> tuple[bytes, bytes]:
+def make_maim(platform: str) -> tuple[bytes, ...]:
     """Return what stands before and after the ten digits of a message's id.
 
     The frame is what maim_message 0.6.8 writes for a short group message, about 355 bytes.
@@ -54,8 +63,38 @@ def make_template(platform: str) -> tuple[bytes, bytes]:
         if len(body) >= _PAYLOAD_BYTES:
             break
         text += "." * (_PAYLOAD_BYTES - len(body))
-    head, tail = body.split(b"0000000000")
-    return head, tail
+    return tuple(body.split(b"0000000000"))
+
+
+def make_onebot(account: int) -> tuple[bytes, ...]:
+    """Return what stands around the ten digits of a message's id, of its person, and of them again.
+
+    The event is what NapCat writes for a short private message, about 355 bytes.
+    Source: onebot11 5.1
+    """
+    text = "hello, how much is it?"
+    event = {
+        "self_id": account, "user_id": 1000000000, "time": 1764000000, "message_id": 2000000000,
+        "message_type": "private", "sub_type": "friend", "font": 14, "post_type": "message",
+        "message_format": "array", "raw_message": text,
+        "sender": {"user_id": 1000000000, "nickname": "Alice", "card": ""},
+        "message": [{"type": "text", "data": {"text": text}}],
+    }  # fmt: skip
+    body = json.dumps(event, separators=(",", ":")).encode()
+    first, rest = body.split(b"1000000000", 1)
+    second, rest = rest.split(b"2000000000")
+    third, last = rest.split(b"1000000000")
+    return first, second, third, last
+
+
+def frame_of(payload: bytes) -> bytes:
+    """Return a masked text frame of 126 bytes to 64 KiB, the mask being zero."""
+    return b"\x81\xfe" + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
+
+
+def short_frame_of(payload: bytes) -> bytes:
+    """Return a masked text frame of less than 126 bytes."""
+    return bytes((0x81, 0x80 | len(payload))) + b"\0\0\0\0" + payload
 
 
 class Load:
@@ -90,7 +129,7 @@ class Connection(asyncio.Protocol):
         self.load = load
         self.head = head.encode()
         self.mark = b"" if raw else f'"b{index}"'.encode()
-        before, after = make_template(f"b{index}")
+        before, after = make_maim(f"b{index}")
         length = len(before) + 10 + len(after)
         self.before = b"\x81\xfe" + length.to_bytes(2, "big") + b"\0\0\0\0" + before
         self.after = after
@@ -111,14 +150,14 @@ class Connection(asyncio.Protocol):
             self.opened.set_exception(ConnectionError("lost before the upgrade"))
         self.load.fail(f"a connection was lost: {exc!r}")
 
-    def send_next(self) -> None:
-        """Send one message, if any is left."""
+    def send_next(self, before: bytes = b"") -> None:
+        """Send one message, if any is left, and something before it in the same write."""
         load = self.load
         if load.left:
             load.left -= 1
             load.number += 1
             self.sent.append(time.perf_counter())
-            self.transport.write(self.before + b"%010d" % load.number + self.after)
+            self.transport.write(before + self.before + b"%010d" % load.number + self.after)
 
     def data_received(self, data: bytes) -> None:
         """Take whole frames out of what arrived; each text frame is an answer."""
@@ -133,6 +172,7 @@ class Connection(asyncio.Protocol):
                 self.opened.set_exception(ConnectionError(data[:100].decode("latin-1")))
                 return
             self.upgraded = True
+            self.greet()
             self.opened.set_result(None)
             at = end + 4
         size = len(data)
@@ -152,13 +192,25 @@ class Connection(asyncio.Protocol):
             at = start + length
         self.buffer = data[at:]
 
+    def greet(self) -> None:
+        """Say what must be said first: nothing."""
+
+    def is_mine(self, payload: bytes) -> bool:
+        """Whether an answer is for this connection."""
+        return self.mark in payload
+
+    def confirm(self, payload: bytes) -> bytes:
+        """Return what tells that an answer has arrived: nobody asks."""
+        del payload
+        return b""
+
     def frame(self, opcode: int, payload: bytes) -> None:
         """Count an answer, answer a ping, end on a close."""
         load = self.load
         if opcode == 1:
             if not self.checked:
                 self.checked = True
-                if self.mark not in payload:
+                if not self.is_mine(payload):
                     load.fail(f"an answer for somebody else: {payload[:200]!r}")
                     return
             if not self.sent:
@@ -166,14 +218,63 @@ class Connection(asyncio.Protocol):
                 return
             load.latencies.append(time.perf_counter() - self.sent.popleft())
             load.due -= 1
+            confirmation = self.confirm(payload)
+            if load.left:
+                self.send_next(confirmation)
+            elif confirmation:
+                self.transport.write(confirmation)
             if load.due == 0:
                 load.done.set()
-            else:
-                self.send_next()
         elif opcode == 9:
             self.transport.write(bytes((0x8A, 0x80 | len(payload))) + b"\0\0\0\0" + payload)
         elif opcode == 8:
             load.fail(f"closed by the server: {payload!r}")
+
+
+class Account(Connection):
+    """One account of a OneBot implementation, dialling."""
+
+    def __init__(self, load: Load, index: int, head: str, *, raw: bool) -> None:
+        super().__init__(load, index, head, raw=raw)
+        self.account = _FIRST_ACCOUNT + index
+        self.parts = make_onebot(self.account)
+        self.first_person = 1_000_000_000 + index * 10_000_000
+        self.said = 0
+        self.person = b""
+
+    def greet(self) -> None:
+        """Send the connect event. Source: onebot11 3.1"""
+        event = {
+            "time": int(time.time()), "self_id": self.account, "post_type": "meta_event",
+            "meta_event_type": "lifecycle", "sub_type": "connect",
+        }  # fmt: skip
+        body = json.dumps(event, separators=(",", ":")).encode()
+        self.transport.write(short_frame_of(body) if len(body) < 126 else frame_of(body))
+
+    def is_mine(self, payload: bytes) -> bool:
+        """Whether a call names the person who asked."""
+        return self.person in payload and b"send_" in payload
+
+    def confirm(self, payload: bytes) -> bytes:
+        """Return the response; its echo is what stands at the end of the call."""
+        echo = payload[payload.rindex(b'"echo":') + 7 : -1].strip()
+        body = b'{"status":"ok","retcode":0,"data":{"message_id":1},"echo":' + echo + b"}"
+        return short_frame_of(body)
+
+    def send_next(self, before: bytes = b"") -> None:
+        """Send one message, if any is left, and something before it in the same write."""
+        load = self.load
+        if load.left:
+            load.left -= 1
+            load.number += 1
+            person = b"%010d" % (self.first_person + self.said // _LINES_EACH)
+            self.person = person
+            self.said += 1
+            first, second, third, last = self.parts
+            ident = b"%010d" % (1_000_000_000 + load.number)
+            self.sent.append(time.perf_counter())
+            body = first + person + second + ident + third + person + last
+            self.transport.write(before + frame_of(body))
 
 
 async def run_once(load: Load, connections: list[Connection], messages: int) -> float:
@@ -195,8 +296,10 @@ async def run_once(load: Load, connections: list[Connection], messages: int) -> 
     return time.perf_counter() - started
 
 
-async def open_all(load: Load, url: str, *, raw: bool) -> list[Connection]:
+async def open_all(load: Load, url: str, *, raw: bool, onebot: bool) -> list[Connection]:
     """Open the connections, fifty at a time."""
+    make = Account if onebot else Connection
+    more = _ONEBOT if onebot else _MAIM
     parts = urlsplit(url)
     if parts.hostname not in ("127.0.0.1", "localhost", "::1") or parts.port is None:
         raise SystemExit("load: only loopback addresses with a port")
@@ -206,9 +309,10 @@ async def open_all(load: Load, url: str, *, raw: bool) -> list[Connection]:
         batch: list[Connection] = []
         for index in range(first, min(first + 50, load.connections)):
             head = _HANDSHAKE.format(
-                path=parts.path, host=parts.hostname, port=parts.port, platform=f"b{index}"
-            )
-            connection = Connection(load, index, head, raw=raw)
+                path=parts.path, host=parts.hostname, port=parts.port,
+                more=more.format(index=index, account=_FIRST_ACCOUNT + index),
+            )  # fmt: skip
+            connection = make(load, index, head, raw=raw)
             await loop.create_connection(lambda c=connection: c, parts.hostname, parts.port)
             batch.append(connection)
         await asyncio.wait_for(asyncio.gather(*(c.opened for c in batch)), 20)
@@ -225,10 +329,11 @@ async def main() -> None:
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--warm", type=int, default=1_000)
     parser.add_argument("--raw", action="store_true", help="any echo will do: no platform in it")
+    parser.add_argument("--onebot", action="store_true", help="accounts instead of adapters")
     parser.add_argument("--idle", action="store_true")
     args = parser.parse_args()
     load = Load(args.connections, args.in_flight)
-    connections = await open_all(load, args.url, raw=args.raw)
+    connections = await open_all(load, args.url, raw=args.raw, onebot=args.onebot)
     loop = asyncio.get_running_loop()
     if args.idle:
         print("open", flush=True)

@@ -1,6 +1,6 @@
 """Measures the product beside its peers: CPU time of the server process per message, and memory.
 
-    make bench                     three interleaved rounds, about three minutes
+    make bench                     three interleaved rounds, about four minutes
     make bench ARGS=--quick        one short round, to see that everything runs
 
 Only ratios inside one run count: the machine is shared, differences under 15 % are ties
@@ -22,6 +22,7 @@ from servers import SERVERS, Running, Server, load, running
 
 _BY_NAME = {server.name: server for server in SERVERS}
 _IDLE_CONNECTIONS = 1_000
+_SHARES = {"maim_message": 2, "aiocqhttp": 2, "nonebot": 8}  # slow ones get a part of the messages
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Cell:
 
 CELLS = (
     Cell("trunkline", 50), Cell("maim_message", 50), Cell("starlette", 50), Cell("echo", 50),
+    Cell("trunkline-qq", 50), Cell("aiocqhttp", 50), Cell("nonebot", 50),
     Cell("trunkline", 500), Cell("maim_message", 500), Cell("starlette", 500),
 )  # fmt: skip
 
@@ -74,6 +76,8 @@ def measure(server: Server, cell: Cell, messages: int) -> dict[str, float]:
     ]  # fmt: skip
     if server.raw:
         arguments.append("--raw")
+    if server.onebot:
+        arguments.append("--onebot")
     with running(server) as target, load(target.url, arguments) as process:
         assert process.stdin is not None
         read(process.stdout, process, "warm")
@@ -131,7 +135,7 @@ def run_cells(plan: Plan) -> dict[tuple[str, str], dict[str, float]]:
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for number in range(plan.rounds):
         for cell in CELLS:
-            share = 2 if cell.server == "maim_message" else 1
+            share = _SHARES.get(cell.server, 1)
             result = attempt(
                 f"{cell.server} {cell.label}", measure, _BY_NAME[cell.server], cell,
                 plan.messages // share,
@@ -197,6 +201,8 @@ def main() -> int:
         "ratios": {
             "maim_message / trunkline 50×1": ratio(medians, "maim_message", "trunkline", "50×1"),
             "maim_message / trunkline 500×1": ratio(medians, "maim_message", "trunkline", "500×1"),
+            "nonebot / trunkline-qq 50×1": ratio(medians, "nonebot", "trunkline-qq", "50×1"),
+            "aiocqhttp / trunkline-qq 50×1": ratio(medians, "aiocqhttp", "trunkline-qq", "50×1"),
             "starlette / trunkline 50×1": ratio(medians, "starlette", "trunkline", "50×1"),
             "starlette / trunkline 500×1": ratio(medians, "starlette", "trunkline", "500×1"),
             "idle connection: trunkline / websockets": (

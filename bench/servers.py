@@ -39,6 +39,22 @@ match = "any"
 reply = "{send_message}"
 """
 
+OURS_ONEBOT = """\
+[log]
+level = "warning"
+
+[lines.qq]
+dialect = "onebot11"
+role = "framework"
+link = "listen"
+path = "/ws"
+
+[[rules]]
+name = "any"
+match = "any"
+reply = "{send_message}"
+"""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -48,6 +64,8 @@ class Server:
         environment: the peer whose environment it needs, "" = ours.
         arguments: after the interpreter; `{port}`-free, every server chooses its own.
         config: written to `trunkline.toml` in a fresh folder, the server's working directory.
+        raw: it sends back whatever it is sent.
+        onebot: it is a framework: the load plays accounts of OneBot implementations.
     """
 
     name: str
@@ -56,6 +74,7 @@ class Server:
     path: str = "/ws"
     config: str = ""
     raw: bool = False
+    onebot: bool = False
 
 
 SERVERS = (
@@ -64,6 +83,11 @@ SERVERS = (
     Server("maim_message", "maim_message", (str(ROOT / "bench/peers/maim_echo.py"),)),
     Server("starlette", "baseline", (str(ROOT / "bench/peers/starlette_echo.py"),)),
     Server("echo", "", ("-m", "trunkline", "dev", "echo", "--port", "0"), path="/", raw=True),
+    Server("trunkline-qq", "", ("-m", "trunkline", "serve", "-c", "trunkline.toml", "--port", "0"),
+           config=OURS_ONEBOT, onebot=True),
+    Server("nonebot", "nonebot", (str(ROOT / "bench/peers/nonebot_echo.py"),),
+           path="/onebot/v11/ws", onebot=True),
+    Server("aiocqhttp", "aiocqhttp", (str(ROOT / "bench/peers/aiocqhttp_echo.py"),), onebot=True),
     Server("websockets", "websockets", (str(ROOT / "bench/peers/websockets_idle.py"),), raw=True),
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.clock import FakeClock
-from trunkline.dialects.contract import Admit, Head, LinkInfo
+from trunkline.dialects.contract import Admit, Dialect, Head, LinkInfo
 from trunkline.dialects.registry import DIALECTS
 from trunkline.errors import LinkError
 from trunkline.exchange.desk import Desk
@@ -171,6 +171,7 @@ class House:
     Args:
         lines: options by line name; default one contact and one maim line.
         store: another back-end, or one that fails.
+        dialects: more than the registry has.
     """
 
     def __init__(
@@ -183,7 +184,9 @@ class House:
         clock: FakeClock | None = None,
         store: Store | None = None,
         decide_with: Any = None,
+        dialects: Mapping[str, Dialect] = DIALECTS,
     ) -> None:
+        self._dialects = dialects
         self.clock = clock or FakeClock()
         self.folder = folder
         self.store = store or SqliteStore(folder, clock=self.clock)
@@ -233,14 +236,15 @@ class House:
         self.lines = {
             name: Line(
                 name,
-                DIALECTS[options["dialect"]],
-                DIALECTS[options["dialect"]].options(**options),
+                self._dialects[options["dialect"]],
+                self._dialects[options["dialect"]].options(**options),
                 around,
             )
             for name, options in self._options.items()
         }
         facts.update(facts_of(self.lines))
         await self.core.dispatch.learn()
+        await self.core.carrying.learn()
         await self.core.asking.learn()
         self.fleet = NodeFleet(self.lines, {}, self._resumed)
         self.desk = Desk(

@@ -19,6 +19,8 @@ from trunkline.dialects.contact.frames import Code
 from trunkline.dialects.contact.translate import WORDS
 from trunkline.dialects.maim.frames import REJECTIONS
 from trunkline.dialects.maim.translate import WARNINGS
+from trunkline.dialects.onebot11 import serving
+from trunkline.dialects.onebot11 import shapes as onebot11
 from trunkline.web.problem import KINDS
 
 from .tables import code, first_line, head, table
@@ -50,13 +52,26 @@ CONTACT_WORDS: Final[Mapping[str, str]] = {
     "server_busy": "too much waits already; nothing was stored",
     "internal": "our fault; nothing was stored",
 }
+RETCODES: Final[Mapping[str, str]] = {
+    "0": "done, or accepted durably: it leaves later by itself",
+    "1": "accepted in the background (`…_async`, `…_rate_limited`)",
+    str(serving.FAILED): "refused, or there is no such chat, person or message",
+    str(serving.BAD): "the call or a parameter is malformed",
+    str(serving.UNKNOWN): "there is no such action",
+    str(serving.UNANSWERED): "uncertain: it may have arrived; do not repeat it blindly",
+    str(serving.BUSY): "too many calls are open",
+    str(serving.BROKEN): "our fault: then the log has it",
+    str(serving.IMPOSSIBLE): "a standard action that is not possible here",
+    str(serving.GONE): "the connection ends",
+}
 # What a code means to the peer, whatever sentence came with it.
 CLOSE_WORDS: Final[Mapping[int, str]] = {
     1000: "normal: another connection has this seat, nothing was said for long, or we dial anew",
     1001: "we stop; come back a little later",
     1002: "a rule of RFC 6455 was broken",
-    1007: "a text message is not UTF-8",
-    1008: "not let in: a wrong token, or too many rejected frames",
+    1007: "a text message is not UTF-8, or a first frame is no JSON object",
+    1008: "not let in: a wrong token, no connect event, another account; too many rejected frames; "
+    "no heartbeat",
     1009: "a message is too large or has too many fragments",
     1011: "no answer to our ping, or our fault: then the log has it",
     1012: "the line was told to reconnect; come back at once",
@@ -106,6 +121,15 @@ def render() -> str:
         "Repaired and told once a connection in the log (`peer oddity`, kind `warned:…`): "
         + ", ".join(map(code, sorted(WARNINGS)))
         + ".",
+        "## OneBot 11: frames that are dropped, and calls that fail",
+        "A framework drops and counts a bad frame, the connection stays open (more than 100 within "
+        "60 s close it); an implementation answers a bad call with `retcode` 1400. Reasons: "
+        + ", ".join(map(code, sorted(onebot11.REJECTIONS)))
+        + ".",
+        "Repaired and told once a connection in the log (`peer oddity`, kind `warned:…`): "
+        + ", ".join(map(code, sorted(onebot11.FLAGS)))
+        + ".",
+        table(("retcode", "an implementation of ours means"), list(RETCODES.items())),
         "## Error classes",
         "For who reads or embeds the code. `retry` is what a loop does next: "
         + ", ".join(code(one.value) for one in errors.Retry)

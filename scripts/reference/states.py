@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from trunkline.dialects.contact.session import MOVES
 from trunkline.dialects.contract import LinkState
 from trunkline.dialects.maim.session import TRANSITIONS
+from trunkline.dialects.onebot11.session import TRANSITIONS as ONEBOT11_TRANSITIONS
 from trunkline.exchange.sending import _STATES
 from trunkline.lines.contract import LineState, LineStatus
 from trunkline.model.delivery import DeliveryState
@@ -127,6 +128,8 @@ def render() -> str:
         _diagram(LinkState, _moves(MOVES), is_whole=False),
         "maim:",
         _diagram(LinkState, _moves(TRANSITIONS), is_whole=False),
+        "OneBot 11:",
+        _diagram(LinkState, _moves(ONEBOT11_TRANSITIONS), is_whole=False),
     )) + "\n"  # fmt: skip
 
 

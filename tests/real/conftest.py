@@ -36,6 +36,18 @@ def maim_python() -> str:
 
 
 @pytest.fixture(scope="session")
+def nonebot_python() -> str:
+    """The python of an environment with NoneBot2 and its OneBot adapter."""
+    return _made("peer.sh", "nonebot")
+
+
+@pytest.fixture(scope="session")
+def aiocqhttp_python() -> str:
+    """The python of an environment with aiocqhttp."""
+    return _made("peer.sh", "aiocqhttp")
+
+
+@pytest.fixture(scope="session")
 def websockets_python() -> str:
     """The python of an environment with the current `websockets`."""
     return _made("peer.sh", "websockets")

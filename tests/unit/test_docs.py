@@ -25,6 +25,7 @@ SCRIPT = ROOT / "scripts" / "docs.py"
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 TWINS = [(ROOT / "README.md", ROOT / "README.zh-CN.md"),
          (ROOT / "docs/operate.md", ROOT / "docs/operate.zh-CN.md"),
+         (ROOT / "docs/onebot11.md", ROOT / "docs/onebot11.zh-CN.md"),
          (ROOT / "docs/nginx.md", ROOT / "docs/nginx.zh-CN.md")]  # fmt: skip
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
