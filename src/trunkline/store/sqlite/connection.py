@@ -18,6 +18,7 @@ from urllib.parse import quote
 from trunkline.errors import StoreDamaged, StoreFull, StoreUnavailable
 
 Connection: TypeAlias = sqlite3.Connection
+OperationalError = sqlite3.OperationalError
 
 BUSY_TIMEOUT_S: Final = 5.0
 JOURNAL_BYTES: Final = 64 << 20

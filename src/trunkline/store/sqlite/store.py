@@ -8,7 +8,6 @@ that a long one never stands before a beat.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -41,7 +40,15 @@ from trunkline.store.restoring import require_whole
 
 from . import beat as beats
 from . import conversations, history, inbox, numbers, outbox, starting, stream, turns
-from .connection import Connection, connect, connect_reader, create_file, file_id, transaction
+from .connection import (
+    Connection,
+    OperationalError,
+    connect,
+    connect_reader,
+    create_file,
+    file_id,
+    transaction,
+)
 from .flight import Flight
 from .history import Indexer
 from .retention import Forgetting
@@ -115,7 +122,7 @@ class SqliteStore:
         self._reader = self._make_worker("store-reader")
         try:
             return await self._writer.call(lambda: self._open(requeue_lines))
-        except sqlite3.OperationalError as error:
+        except OperationalError as error:
             await self.close()
             if "no such" not in str(error):
                 raise

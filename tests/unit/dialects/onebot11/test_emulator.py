@@ -274,6 +274,8 @@ def test_odd_events_are_answered_like_all_others() -> None:
     assert counts(some) == (30, 30, 0, 0, 0)
     found = {(event.chat.kind, event.chat.id) for event in said(pump)}
     assert found == {(kind, ident) for kind, ident, _ in ODD_CHATS}
+    flags = {"string_ids", "string_time", "ms_time", "no_sender", "default_sub_type"}
+    assert {f"warned:{flag}" for flag in flags} <= set(pump.bot.kinds())
     assert all(kind.startswith("warned:") for kind in pump.bot.kinds())
 
 
@@ -332,6 +334,7 @@ def test_a_silent_socket_that_nobody_closes_ends_by_itself() -> None:
     clock.advance(4)
     assert list(account.tick()) == []
     assert account.receive(b'{"action":"get_status"}', is_text=True) == ()
+    assert list(account.send(Delivery(DeliveryId(1), ANN, Say(text("hello?"))))) == []
     clock.advance(SILENT_S)
     assert [type(one) for one in account.tick()] == [Changed, Hangup]
     assert account.wake_at is None
