@@ -48,7 +48,11 @@ def framework(python: str, script: str, port: int, **order: Any) -> Iterator[Chi
     """Start a framework that listens; end it with the block."""
     with running(python, script) as child:
         child.order("serve", port=port, **order)
+        told = len(child.told)
         child.until("serving")
+        # Whoever dials may be in before the framework has said that it serves.
+        with child.events.mutex:
+            child.events.queue.extendleft(reversed(child.told[told:-1]))
         yield child
 
 
