@@ -219,9 +219,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         """
         self._limits = limits
         self._max_message_bytes = max_message_bytes
-        self._opcode = framing.BINARY if is_binary else framing.TEXT
-        self._kind = _BINARY if is_binary else _TEXT
-        self._short = framing.SHORT_BINARY if is_binary else framing.SHORT_TEXT
+        self.use_opcode(is_binary=is_binary)
         self._user = _NOBODY
         try:
             self._user = user(self)

@@ -146,6 +146,24 @@ async def test_our_close_to_a_peer_that_does_not_read_ends():
     assert bench.transport.state == "aborted"
 
 
+async def test_our_close_waits_longer_for_a_peer_that_has_not_read_all(monkeypatch):
+    """What lay in our buffer was thrown away after 2 s, though the peer read on, slowly."""
+    waits: list[tuple[object, tuple[object, ...]]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_later", lambda _, call, *args: waits.append((call, args)))
+    bench = Bench().open()
+    choke(bench)
+    waits.clear()
+    bench.link.close(1001)
+    for _ in range(4):
+        call, args = waits.pop()
+        call(*args)
+        assert bench.transport.state == "open"
+    call, args = waits.pop()
+    call(*args)  # the fifth time is the last, whatever is left
+    assert bench.transport.state == "aborted"
+
+
 async def test_an_exception_in_drained_closes_1011():
     bench = Bench().open()
 
