@@ -7,7 +7,9 @@ type, field, class and function of theirs must stand on the page.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -23,14 +25,16 @@ from maim_lines import core, message, receive
 from onebot11_lines import feed, greeted
 from onebot11_lines import heard as told
 from onebot11_lines import message as event
+from trunkline.configuration.guides import PLACES
 from trunkline.dialects.contact import CONTACT
+from trunkline.dialects.contract import Admit, Head
 from trunkline.dialects.maim import MAIM
 from trunkline.dialects.maim.bot import DENIED_CODE, DENIED_REASON
 from trunkline.dialects.maim.session import cause_of
 from trunkline.dialects.onebot11 import ONEBOT11
 from trunkline.dialects.onebot11.options import OneBotOptions
 from trunkline.embed.settings import GIVES_UP_AFTER
-from trunkline.guides.contact import PATH, ContactServer
+from trunkline.guides.contact import PATH, ContactServer, run_contact_server
 from trunkline.guides.maim import MessageServer, RouteConfig, Router, TargetConfig
 from trunkline.guides.onebot import WebSocketClient
 from trunkline.model.message import plain_text
@@ -38,6 +42,7 @@ from trunkline.model.message import plain_text
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/from-the-guides.md", ROOT / "docs/from-the-guides.zh-CN.md"]
 EMBEDDING = [ROOT / "docs/embedding.md", ROOT / "docs/embedding.zh-CN.md"]
+EXAMPLES = ROOT / "examples/guides"
 GUIDES = ROOT.parent / "shared" / "guides"
 ROW = re.compile(r"^\| `([^`]+)` \| (.+?) \|(.*)\|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
@@ -140,6 +145,59 @@ def defaults(call: Callable[..., Any]) -> dict[str, Any]:
     return {one.name: one.default for one in found if one.default is not one.empty}
 
 
+def example(name: str) -> Any:
+    """Load an example as it lies there, without running it."""
+    path = EXAMPLES / name
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        spec.loader.exec_module(module)
+    return module
+
+
+def served(port: int) -> tuple[tuple[str, ...], bool]:
+    """Return the paths and whether there is TLS, of guide 004's place on a port."""
+    (place,) = [one for one in PLACES if one.port == port and one.dialect == "maim"]
+    return place.paths, place.has_tls
+
+
+def knock(authorization: str) -> str:
+    """Return what a core makes of a credential."""
+    options = MAIM.options(dialect="maim", token="t")
+    found = MAIM.admit(options, Head("/ws", headers={"authorization": authorization}))
+    return found.kind if isinstance(found, Admit) else ""
+
+
+@functools.cache
+def embedded() -> list[str]:
+    """Run the guide's client over real sockets; return what happened, in order."""
+    happened: list[str] = []
+
+    async def work() -> None:
+        async with asyncio.timeout(15), trunkline.listen("maim", bind="127.0.0.1:0") as server:
+            line = trunkline.connect("maim", url=server.url, platform="p")
+            line.on_connect(lambda _: happened.append("connected"))
+            line.on_disconnect(lambda _: happened.append("closed"))
+
+            def handle(frame: dict[str, Any]) -> None:
+                happened.append(frame["message_segment"]["data"][0]["data"])
+                line.shutdown()
+
+            line.on_frame(handle)
+            running = asyncio.ensure_future(line.run())
+            while not line.is_connected:
+                await asyncio.sleep(0)
+            await line.send("private:u", "ping")
+            await server.send(await server.receive(), "pong")
+            await running
+
+    asyncio.run(work())
+    return happened
+
+
 def minimal() -> dict[str, Any]:
     """Return the guide's own form: the account speaks, without `sub_type` and `sender`."""
     left_out = ("sub_type", "sender", "font")
@@ -153,8 +211,10 @@ GROUP = {"platform": "qq", "group_id": "42", "group_name": "G"}
 SEND = ["self", "target", "message", "timeout_s"]
 CHECKS: dict[str, Callable[[], bool]] = {
     "002 ws://127.0.0.1:8000/ws/": lambda: "/ws/" in ONEBOT11.paths(onebot()),
-    "002 python simple_client.py": lambda: True,
-    "002 from ws_client import WebSocketClient": lambda: True,
+    "002 python simple_client.py": lambda: example("onebot/simple_client.py").main is not None,
+    "002 from ws_client import WebSocketClient": lambda: (
+        example("onebot/ws_client.py").WebSocketClient is WebSocketClient
+    ),
     "002 WebSocketClient(uri, bot_id, reconnect_interval, max_reconnect_attempts)": lambda: (
         defaults(WebSocketClient)
         == {
@@ -230,7 +290,9 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "003 chat_message": lambda: types(CHAT, 2) == ["chat_message_received", "chat_message"],
     "003 ping": lambda: types({"type": "ping"}, 1) == ["pong"],
     "003 error": lambda: types("{", 1) == ["error"] and types({"type": "x"}, 1) == ["error"],
-    "003 run_contact_server()": lambda: True,
+    "003 run_contact_server()": lambda: (
+        defaults(run_contact_server) == {"host": "127.0.0.1", "port": 8080}
+    ),
     "003 generate_ai_response(self, message)": lambda: (
         parameters(ContactServer.generate_ai_response) == ["self", "message"]
     ),
@@ -241,19 +303,26 @@ CHECKS: dict[str, Callable[[], bool]] = {
         parameters(ContactServer.broadcast_message) == ["self", "message"]
     ),
     "003 self.connected_clients": lambda: ContactServer(port=0).connected_clients == {},
-    "003 python api/tcp_contact.py": lambda: True,
-    "003 python test/websocket_contact_test.py": lambda: True,
+    "003 python api/tcp_contact.py": lambda: (
+        example("contact/api/tcp_contact.py").run_contact_server is run_contact_server
+    ),
+    "003 python test/websocket_contact_test.py": (
+        EXAMPLES / "contact/test/websocket_contact_test.py"
+    ).is_file,
     "003 setTimeout(connectWebSocket, 5000)": lambda: (
         [CONTACT.delay_s("lost", nth) for nth in (1, 2, 99)] == [5.0, 5.0, 5.0]
     ),
     "004 ws://127.0.0.1:8090/ws": lambda: MAIM.options(dialect="maim").path == "/ws",
-    "004 wss://127.0.0.1:8090/ws": lambda: True,
-    "004 8000 (MaimCore)": lambda: True,
+    "004 wss://127.0.0.1:8090/ws": lambda: served(8090) == (("/ws",), True),
+    "004 8000 (MaimCore)": lambda: served(8000) == (("/ws",), False),
     "004 18000 (MessageServer)": lambda: (
         inspect.signature(MessageServer).parameters["port"].default == 18000
     ),
     "004 platform": lambda: MAIM.options(dialect="maim").platform == "default",
-    "004 authorization": lambda: True,
+    "004 authorization": lambda: (
+        [knock(header) for header in ("t", "Bearer t", "x", "")]
+        == ["core", "core", "denied", "denied"]
+    ),
     "004 1008": lambda: (
         (DENIED_CODE, DENIED_REASON) == (1008, "Invalid or missing token")
         and cause_of(1008, "") == "auth"
@@ -288,16 +357,16 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "004 MaimMessageClient(url, platform, token, ssl_verify)": lambda: (
         {"url", "platform", "token", "ca_file"} <= set(MAIM.options.model_fields)
     ),
-    "004 connect()": lambda: True,
-    "004 disconnect()": lambda: True,
+    "004 connect()": lambda: embedded() == ["connected", "pong", "closed"],
+    "004 disconnect()": lambda: embedded()[-1] == "closed",
     "004 send_message(message_info, segments, raw_message)": lambda: (
         parameters(Router.send_message) == ["self", "message"]
     ),
     "004 send_text_message(user_id, text, group_id)": lambda: (
         parameters(trunkline.EmbeddedLine.send) == SEND and MAIM.kinds == ("private", "group")
     ),
-    "004 listen()": lambda: True,
-    "004 handle_message(message)": lambda: True,
+    "004 listen()": lambda: "pong" in embedded(),
+    "004 handle_message(message)": lambda: "pong" in embedded(),
     "004 connected": lambda: not trunkline.connect("maim", url="ws://127.0.0.1:1/ws").is_connected,
     "004 connectWithRetry(client, maxRetries = 5)": lambda: (
         GIVES_UP_AFTER["maim"] == 5
