@@ -444,7 +444,7 @@ class Park(msgspec.Struct, frozen=True):
 
 
 class Hangup(msgspec.Struct, frozen=True):
-    """Close the link with this code and reason (≤ 123 bytes of UTF-8)."""
+    """Close the link with this code and reason (≤ 123 bytes of UTF-8); 1006 cuts it."""
 
     code: int
     reason: str = ""
@@ -520,6 +520,10 @@ class Opening(msgspec.Struct, frozen=True):
     ids: Ids
 
 
+def _no_secrets(_state: bytes) -> Sequence[str]:
+    return ()
+
+
 def _no_account(options: Any) -> str:
     """Return the account of a dialect that tells none by its options."""
     del options
@@ -543,6 +547,9 @@ class Dialect(msgspec.Struct, frozen=True):
         listens: roles that may listen.
         dials: roles that may dial.
         kinds: kinds of chats that something may be sent to; empty = any.
+        secrets_of: what in a kept state must never be logged.
+        resets_at_ready: failures are counted from the last READY, not from the last link that
+            lived for a minute; links that end soon again and again count on (`guides 5`).
         carriers: roles that may carry another line: what is said there reaches the link as a
             delivery (`Say` with its sender), what the link says goes there (`DoCarry`).
         account_of: `(options) → the account that its chats have`, for `carriers`; `seat_of` such a
@@ -568,6 +575,8 @@ class Dialect(msgspec.Struct, frozen=True):
     listens: tuple[str, ...] = ()
     dials: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    secrets_of: Callable[[bytes], Sequence[str]] = _no_secrets
+    resets_at_ready: bool = False
     carriers: tuple[str, ...] = ()
     account_of: Callable[[Any], str] = _no_account
     claims: Callable[[Head], bool | None] | None = None

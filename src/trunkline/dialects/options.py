@@ -5,7 +5,7 @@ Values arrive resolved: `config.py` has replaced `{ env = â€¦ }` and `{ file = â
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -38,7 +38,14 @@ class LineOptions(BaseModel):
         headers, user_agent, subprotocol: sent when dialling.
         dedupe: false = a repeated message counts as a new one.
         debounce_s: how long to wait for more of the same turn.
+        debounce_mode: what rules read of a turn: `merge` all its texts, `last` only the last one.
+        max_in_work: turns of one account that are worked on at once; more wait as rows; 0 = any
+            number. Visitors have no account and are bounded by the assistant alone.
+        takeover_for_s: how long automatic answers are silent in a chat after our own account said
+            something that no delivery explains; 0 = not at all.
         stale_after_s: older messages get no automatic answer; 0 = any age does.
+        probe_s: how often a line that has FAILED for network reasons alone tries once more; 0 =
+            only when somebody asks (`guides 5`).
         reconnect_interval_s, reconnect_backoff, max_failures, jitter: retry (`guides 5`); None =
             the dialect's table.
         heartbeat_interval_s, heartbeat_timeout_s: protocol pings of the link.
@@ -52,6 +59,9 @@ class LineOptions(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    # Which key holds what the account logs in with, so that it can be given anew; "" = none does.
+    credential_key: ClassVar[str] = ""
 
     dialect: str
     role: str = ""
@@ -75,7 +85,11 @@ class LineOptions(BaseModel):
     subprotocol: str = ""
     dedupe: bool = True
     debounce_s: float = Field(0.0, ge=0, le=60)
+    debounce_mode: Literal["merge", "last"] = "merge"
+    max_in_work: int = Field(100, ge=0, le=10_000)
+    takeover_for_s: float = Field(600.0, ge=0, le=86_400)
     stale_after_s: float = Field(0.0, ge=0)
+    probe_s: float = Field(0.0, ge=0, le=86_400)
     reconnect_interval_s: float | None = Field(None, gt=0, le=3600)
     reconnect_backoff: bool = False
     max_failures: int = Field(0, ge=0)
@@ -107,3 +121,8 @@ class LineOptions(BaseModel):
     def own_hosts(self) -> frozenset[str]:
         """Hosts that a `Fetch` of this line may reach though their address is private."""
         return frozenset()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Keys that are empty and without which this line cannot work."""
+        return ()

@@ -6,6 +6,9 @@ and the state of then. So a takeover meanwhile is seen by the same code, and a c
 that is due again. Later messages of the conversation wait behind an open turn and are decided one
 by one, in order; other conversations never notice.
 
+At most `max_in_work` turns of one account are under way at once; one more waits as a row and is
+taken up when there is room, so no account can fill the lanes of all others.
+
 The attempts of a turn are counted in the commit before it is asked, so no message can end the
 process again and again: after three the stage has failed.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -41,6 +44,9 @@ AGAIN_MS = 5_000
 LEARNED = 100_000
 _FAR_MS = 1 << 62
 _OVERLOADS: Mapping[str, str] = {"model": "ai_overload"}  # reliability 2
+
+Who: TypeAlias = tuple[str, str]  # line, account
+NOBODY: Final[Who] = ("", "")
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -83,6 +89,8 @@ class Changes(msgspec.Struct):
         closed: conversations without an open turn from now on.
         follows: turns that go on with the next message.
         planned: how many are asked, by stage.
+        begun: how many turns this beat takes under way, by (line, account).
+        parked: turns that wait until their account has room.
     """
 
     asked: dict[ConversationId, Asked] = {}
@@ -90,6 +98,8 @@ class Changes(msgspec.Struct):
     closed: list[ConversationId] = []
     follows: list[TurnRow] = []
     planned: dict[str, int] = {}
+    begun: dict[Who, int] = {}
+    parked: dict[ConversationId, TurnRow] = {}
 
 
 class _Lane:
@@ -130,7 +140,8 @@ class Asking:
         self._on_trouble = on_trouble
         self._lanes: dict[str, _Lane] = {}
         self._open: dict[ConversationId, TurnRow] = {}
-        self._held: set[ConversationId] = set()
+        self._held: dict[ConversationId, Who] = {}
+        self._in_work: dict[Who, int] = {}  # accounts with turns under way only
         self._behind: set[ConversationId] = set()
 
     def use(self, askers: Mapping[str, Asker]) -> None:
@@ -164,9 +175,29 @@ class Asking:
         """Whether its turn is under way here: nobody else shall take it up."""
         return conversation in self._held
 
-    def hold(self, conversation: ConversationId) -> None:
+    def hold(self, conversation: ConversationId, who: Who = NOBODY) -> None:
         """Take a turn under way: from its hand-over until a commit ends it or asks for it."""
-        self._held.add(conversation)
+        if conversation in self._held:
+            return
+        self._held[conversation] = who
+        if who[1]:
+            self._in_work[who] = self._in_work.get(who, 0) + 1
+
+    def is_full(self, who: Who, begun: int = 0) -> bool:
+        """Whether an account has as many turns under way as it may; visitors have no account.
+
+        Args:
+            begun: turns of the account that the present beat adds already.
+        """
+        facts = self._facts.get(who[0])
+        if facts is None or not facts.max_in_work or not who[1]:
+            return False
+        return self._in_work.get(who, 0) + begun >= facts.max_in_work
+
+    @property
+    def full(self) -> tuple[Who, ...]:
+        """The accounts without room: their turns need not be looked for."""
+        return tuple(who for who in self._in_work if self.is_full(who))
 
     @property
     def held(self) -> int:
@@ -198,21 +229,27 @@ class Asking:
             self.forget(conversation)
         for conversation, asked in changes.asked.items():
             self._open[conversation] = asked.turn
-            self._held.add(conversation)
+            self.hold(conversation, asked.key[:2])
             self._start(asked)
+        self._open.update(changes.parked)
         for conversation in changes.behind:
             if conversation in self._open:
                 self._behind.add(conversation)
         for turn in changes.follows:
             self._open[turn.conversation] = turn
-            self._held.add(turn.conversation)
+            self.hold(turn.conversation)
             self._behind.discard(turn.conversation)
             self._spawn(self._follow(turn))
 
     def forget(self, conversation: ConversationId) -> None:
         """Let go of a turn; if its row is still there, it is taken up when it is due."""
         self._open.pop(conversation, None)
-        self._held.discard(conversation)
+        who = self._held.pop(conversation, NOBODY)
+        left = self._in_work.get(who, 0) - 1
+        if left > 0:
+            self._in_work[who] = left
+        else:
+            self._in_work.pop(who, None)
         self._behind.discard(conversation)
 
     # -- asking ------------------------------------------------------------------------------
@@ -242,7 +279,10 @@ class Asking:
             async with asyncio.timeout(asker.timeout_s):
                 past = ()
                 if asker.wants_past:
-                    past = await recall(self._store, asked.turn.conversation, asked.rows[0])
+                    facts = self._facts.get(asked.key[0])
+                    # Where only the last words are read, the ones before them are the past.
+                    nth = -1 if facts is not None and facts.is_last_only else 0
+                    past = await recall(self._store, asked.turn.conversation, asked.rows[nth])
                 return await asker.ask(Question(asked.state, asked.request, past))
         except TimeoutError:
             return Failed("timeout")

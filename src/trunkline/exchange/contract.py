@@ -11,10 +11,12 @@ from trunkline.dialects.contract import Receipt, Seat, Settled
 from trunkline.ids import ConversationId, DeliveryId
 from trunkline.model.address import Address, Chat
 from trunkline.model.capability import Traits
+from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import Delivery
 from trunkline.model.event import DurableEvent, Fleeting
 from trunkline.model.history import Told
 from trunkline.model.message import Segments
+from trunkline.pipeline.turn import Verdict
 
 
 class Origin(Protocol):
@@ -115,6 +117,11 @@ class LineFacts(msgspec.Struct):
     Args:
         seat_of: the seat that a chat's deliveries go to.
         stale_after_ms: older messages get no automatic answer; 0 = any age does.
+        is_enabled: false = never connected; the reply service has nothing to say for it.
+        is_last_only: rules read the last text of a turn, not all of them.
+        max_in_work: turns of one account that are worked on at once; 0 = any number.
+        takeover_for_ms: how long an own message that no delivery explains keeps automatic answers
+            away; 0 = it does not.
         kinds: kinds of chats that an address of this line may name; empty = any.
         has_brief_seats: it may have seats that never come back (`Seat.is_brief` says which).
         carries: the line that it presents to who is on it, "" = none.
@@ -130,6 +137,10 @@ class LineFacts(msgspec.Struct):
     is_paused: bool = False
     debounce_s: float = 0.0
     stale_after_ms: int = 0
+    is_enabled: bool = True
+    is_last_only: bool = False
+    max_in_work: int = 0
+    takeover_for_ms: int = 0
     has_brief_seats: bool = False
     kinds: tuple[str, ...] = ()
     carries: str = ""
@@ -236,11 +247,30 @@ class Desk(Protocol):
         """
         ...
 
-    async def take_over(self, address: Address, *, name: str = "", for_s: float = 600.0) -> int:
+    async def take_over(
+        self, address: Address, *, name: str = "", for_s: float | None = None
+    ) -> int:
         """Give a conversation to a person, durably; return until when (wall ms).
+
+        Args:
+            for_s: None = the line's `takeover_for_s`.
 
         Raises:
             LookupError: there is no such conversation.
+        """
+        ...
+
+    async def enquire(
+        self, line: str, kind: str, ident: str, decide: Callable[[ConversationState], Verdict]
+    ) -> Verdict:
+        """Decide for somebody who asks by HTTP about a chat; what is used up is durable then.
+
+        Args:
+            line: need not be configured.
+            decide: pure; may be called twice, and the last state counts.
+
+        Raises:
+            StoreUnavailable: nothing was counted, so nothing may be said.
         """
         ...
 

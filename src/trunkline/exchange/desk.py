@@ -7,18 +7,24 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from trunkline.clock import Clock
+from trunkline.errors import StoreFull
 from trunkline.exchange.bodies import encode_say
 from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, Router, Seen, Sent
 from trunkline.exchange.conversations import Key, chat_of
+from trunkline.exchange.extras import Enquiry
 from trunkline.exchange.intake import Core
 from trunkline.exchange.items import BROADCAST
 from trunkline.ids import ConversationId, DeliveryId
-from trunkline.model.address import Address
+from trunkline.model.address import MAX_ID_CHARS, Address
+from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.message import Segments
+from trunkline.pipeline.turn import Verdict
 from trunkline.store.contract import Store
 
 API = "api"
+TAKEOVER_S = 600.0  # of a line where an own message takes nothing
+MAX_NAME_CHARS = 64
 NAMED = 10  # accounts that an error names
 FINAL = frozenset(DeliveryState) - {
     DeliveryState.DRAFT, DeliveryState.QUEUED, DeliveryState.SENDING
@@ -89,15 +95,39 @@ class Desk:
         who = BROADCAST if source == API else f"{BROADCAST}:{source}"
         return await self._core.doing.broadcast(line, segments, who)
 
-    async def take_over(self, address: Address, *, name: str = "", for_s: float = 600.0) -> int:
+    async def take_over(
+        self, address: Address, *, name: str = "", for_s: float | None = None
+    ) -> int:
         """Give a conversation to a person, durably; return until when (wall ms)."""
-        key = await self._key(self._line(address), address, is_reached=False)
+        facts = self._line(address)
+        key = await self._key(facts, address, is_reached=False)
+        if for_s is None:
+            for_s = facts.takeover_for_ms / 1000 or TAKEOVER_S
         return await self._core.doing.take_over(key, name, for_s)
 
     async def release(self, address: Address, *, reason: str = "") -> None:
         """Give a conversation back to the automatic answers."""
         key = await self._key(self._line(address), address, is_reached=False)
         await self._core.doing.release(key, reason)
+
+    async def enquire(
+        self, line: str, kind: str, ident: str, decide: Callable[[ConversationState], Verdict]
+    ) -> Verdict:
+        """Decide for somebody who asks by HTTP about a chat; see `contract.Desk.enquire`."""
+        # The same conversation as that of the messages received, so both count together.
+        accounts = self._accounts(line) if line in self._facts else []
+        key = (line[:MAX_NAME_CHARS], accounts[0] if accounts else "", kind, ident[:MAX_ID_CHARS])
+        state = await self._core.doing.find(key)
+        if state is None:
+            state = ConversationState(ConversationId(0), *key)
+        verdict = decide(state)
+        if verdict.state is state:
+            return verdict
+        if self._core.is_disk_low:
+            raise StoreFull
+        done: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._core.enquire(Enquiry(key, decide, done))
+        return await done
 
     async def erase(self, address: Address) -> int:
         """Forget everything that was said in a conversation; return how many rows that were."""
@@ -125,7 +155,9 @@ class Desk:
             is_reached: something is to be said there: a visitor must be there, or come back.
         """
         if not facts.has_brief_seats:
-            return (facts.name, self._account(facts, address), address.kind, address.id)
+            # About another item is another conversation (`shop/user:1?item=9`).
+            ident = f"{address.id}?item={address.item}" if address.item else address.id
+            return (facts.name, self._account(facts, address), address.kind, ident)
         key = (facts.name, "", address.kind, address.id)
         if is_reached and not self._router.find(facts.name, facts.seat_of(chat_of(key))):
             state = await self._core.doing.find(key)

@@ -1,4 +1,4 @@
-"""What a beat carries besides events: outcomes, claims, posts, kept states, turns.
+"""What a beat carries besides events: outcomes, claims, posts, enquiries, kept states, turns.
 
 Split from the events, so that a row that cannot be stored fails alone and never an event's beat.
 """
@@ -19,6 +19,7 @@ from trunkline.model.asking import Answer
 from trunkline.model.conversation import ConversationState
 from trunkline.model.event import DurableEvent
 from trunkline.model.message import Segments
+from trunkline.pipeline.turn import Verdict
 from trunkline.store.contract import Outcome, Queued, TurnRow
 
 # Instead of the id of a delivery: there is none, because a person has the conversation.
@@ -61,6 +62,19 @@ class Mark(msgspec.Struct):
     name: str
     reason: str
     done: asyncio.Future[int]
+
+
+class Enquiry(msgspec.Struct):
+    """Somebody asks by HTTP what would be said in a chat, and the answer is counted.
+
+    Args:
+        decide: the pipeline without what only a received message has; pure.
+        done: resolved with the verdict after the commit, or with the error.
+    """
+
+    key: Key
+    decide: Callable[[ConversationState], Verdict]
+    done: asyncio.Future[Verdict]
 
 
 class DueTurn(msgspec.Struct):
@@ -121,6 +135,7 @@ class Extras(msgspec.Struct):
     claims: list[Claim] = []
     posts: list[Post] = []
     marks: list[Mark] = []
+    enquiries: list[Enquiry] = []
     kept: dict[tuple[str, str], bytes] = {}
     turns: list[DueTurn] = []
 
@@ -132,13 +147,14 @@ class Extras(msgspec.Struct):
             or self.claims
             or self.posts
             or self.marks
+            or self.enquiries
             or self.kept
             or self.turns
         )
 
     def is_urgent(self) -> bool:
         """Whether something waits that must not wait for 0.1 s."""
-        return bool(self.claims or self.posts or self.marks or self.turns)
+        return bool(self.claims or self.posts or self.marks or self.enquiries or self.turns)
 
     def without_kept(self) -> Extras:
         """Return all but the kept states."""
@@ -151,13 +167,14 @@ class Extras(msgspec.Struct):
         self.claims[:0] = older.claims
         self.posts[:0] = older.posts
         self.marks[:0] = older.marks
+        self.enquiries[:0] = older.enquiries
         self.turns[:0] = older.turns
         for key, state in older.kept.items():
             self.kept.setdefault(key, state)
 
     def fail(self, error: Exception) -> None:
-        """Tell who waits for a post or a mark that it was not written."""
-        for waiting in (*self.posts, *self.marks):
+        """Tell who waits for a post, a mark or an answer that it was not written."""
+        for waiting in (*self.posts, *self.marks, *self.enquiries):
             if not waiting.done.done():
                 waiting.done.set_exception(error)
 
@@ -169,6 +186,7 @@ class Extras(msgspec.Struct):
             *(Extras(claims=[one]) for one in self.claims),
             *(Extras(posts=[one]) for one in self.posts),
             *(Extras(marks=[one]) for one in self.marks),
+            *(Extras(enquiries=[one]) for one in self.enquiries),
             *(Extras(kept={key: state}) for key, state in self.kept.items()),
             *(Extras(turns=[one]) for one in self.turns),
         ]

@@ -25,14 +25,15 @@ from trunkline.exchange.contract import LineFacts, Meter, Origin, Router
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.dispatch import Dispatch, Where
 from trunkline.exchange.doing import Doing
-from trunkline.exchange.extras import Claim, DueTurn, Extras, Mark, Post, SentRange
-from trunkline.exchange.planning import GONE, Decide, Item, Planner
+from trunkline.exchange.extras import Claim, DueTurn, Enquiry, Extras, Mark, Post, SentRange
+from trunkline.exchange.planning import GONE, Decide, Item, Plan, Planner
 from trunkline.exchange.sending import Sender, acknowledge, flush
 from trunkline.exchange.watching import Watchers
 from trunkline.exchange.writing import Done, Part, Writer
 from trunkline.ids import DeliveryId, Ids
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.event import DurableEvent, Fleeting
+from trunkline.pipeline.turn import Verdict
 from trunkline.store.contract import Outcome, Queued, Store
 
 BEAT_EVENTS = 256
@@ -157,6 +158,7 @@ class Core:
         # Kept states, each with how many events must be out of the queue before it: it may not be
         # durable before the `Received` that was returned beside it.
         self._kept: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self._last_kept: dict[tuple[str, str], bytes] = {}  # by line and account: bounded by them
         self._claimed: list[asyncio.Future[None]] = []
         # Outcomes on their way (a range by its first id), and the seats where something waits for
         # them to be committed.
@@ -195,8 +197,16 @@ class Core:
 
     def keep(self, origin: Origin, account: str, state: bytes) -> None:
         """Store a session's state with the next beat."""
+        self._last_kept[origin.line, account] = state
         self._kept[origin.line, account] = (self._taken + len(self._queue), state)
         self._soon()
+
+    def last_kept(self, line: str, account: str) -> bytes | None:
+        """Return the state last kept by this process, also while its commit is under way.
+
+        A link that comes back at once would read an older one in the store.
+        """
+        return self._last_kept.get((line, account))
 
     def settled(self, origin: Origin, settled: Settled) -> None:
         """Note what became of a delivery."""
@@ -236,6 +246,11 @@ class Core:
         self._extras.posts.append(post)
         self._wake.set()
 
+    def enquire(self, enquiry: Enquiry) -> None:
+        """Have a question answered, and what the answer uses up counted, with the next beat."""
+        self._extras.enquiries.append(enquiry)
+        self._wake.set()
+
     def mark(self, mark: Mark) -> None:
         """Put a takeover or a release into the next beat."""
         self._extras.marks.append(mark)
@@ -244,7 +259,7 @@ class Core:
     def turn_due(self, turns: Sequence[DueTurn]) -> None:
         """Put turns whose time has come into the next beat."""
         for due in turns:
-            self.asking.hold(due.turn.conversation)
+            self.asking.hold(due.turn.conversation, due.key[:2])
         self._extras.turns += turns
         self._wake.set()
 
@@ -425,14 +440,11 @@ class Core:
         flush(flushed, self._on_trouble)
         guard(failpoints.hit, "ack.after_write")
         guard(failpoints.hit, "send.after_write")
-        for post in extras.posts:
-            if not post.done.done():
-                post.done.set_result(plan.posted[id(post)])
-        for mark in extras.marks:
-            if not mark.done.done():
-                mark.done.set_result(mark.until_ms)
+        guard(_tell_waiting, extras, plan)
         if self._behind:
             self._free_behind(extras)
+        if plan.beat.withdrawn:
+            self.dispatch.review()
         guard(self.watchers.settled, extras.outcomes, extras.ranges, plan.beat.now_ms)
         guard(self._show, items, done)
         guard(self._count, part, done)
@@ -508,14 +520,33 @@ class Core:
 
     def _refuse_posts(self, error: StoreUnavailable) -> None:
         """A person's or program's send is told at once; it can be tried again."""
-        refused = Extras(posts=self._extras.posts, marks=self._extras.marks)
-        self._extras.posts, self._extras.marks = [], []
+        extras = self._extras
+        refused = Extras(posts=extras.posts, marks=extras.marks, enquiries=extras.enquiries)
+        extras.posts, extras.marks, extras.enquiries = [], [], []
         refused.fail(error)
 
     def _mark(self, trouble: str, error: BaseException | None) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
             self._on_trouble(f"store {trouble}" if trouble else "store recovered", error)
+
+
+def _tell_waiting(extras: Extras, plan: Plan) -> None:
+    """Tell who waits for a post, a mark or an answer that it is committed."""
+    for post in extras.posts:
+        if not post.done.done():
+            post.done.set_result(plan.posted[id(post)])
+    for mark in extras.marks:
+        if not mark.done.done():
+            mark.done.set_result(mark.until_ms)
+    for enquiry in extras.enquiries:
+        answer = plan.answered[id(enquiry)]
+        if enquiry.done.done():
+            continue
+        if isinstance(answer, Verdict):
+            enquiry.done.set_result(answer)
+        else:
+            enquiry.done.set_exception(answer)
 
 
 def _count(extras: Extras) -> dict[str, int]:

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import msgspec
 
 from trunkline.dialects.contract import Receipt
-from trunkline.exchange import takeovers
+from trunkline.exchange import echoes, takeovers
 from trunkline.exchange.asking import AGAIN_MS, MAX_ATTEMPTS, Asked, Asking, Changes
 from trunkline.exchange.bodies import KINDS, encode_event, encode_say
 from trunkline.exchange.contract import LineFacts, Origin
 from trunkline.exchange.conversations import Conversations, Key
-from trunkline.exchange.extras import REFUSED, DueTurn, Mark, Post
+from trunkline.exchange.extras import REFUSED, DueTurn, Enquiry, Mark, Post
 from trunkline.exchange.items import is_person
 from trunkline.exchange.numbering import message_number
 from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
@@ -33,11 +33,11 @@ from trunkline.pipeline.trace import encode_trace
 from trunkline.pipeline.turn import Reply, Step, Turn, Verdict, VerdictKind
 from trunkline.store.contract import (
     Beat,
-    EventKind,
     InboxRow,
     InboxState,
     KeptState,
     OutboxRow,
+    Outcome,
     TurnRow,
 )  # fmt: skip
 
@@ -62,13 +62,18 @@ class Decide(Protocol):
 
 
 class Item(msgspec.Struct, gc=False):
-    """One event on its way into a beat."""
+    """One event on its way into a beat.
+
+    Args:
+        written: of an own message: the deliveries that it may be the echo of.
+    """
 
     origin: Origin
     event: DurableEvent
     receipt: Receipt
     size_bytes: int
     key: Key
+    written: tuple[OutboxRow, ...] = ()
 
     @property
     def line(self) -> str:
@@ -94,8 +99,10 @@ class Plan(msgspec.Struct):
         seats: (line, seat) that got a QUEUED row.
         verdicts: how often each `stage:verdict` decided.
         posted: the delivery made for each `Post`, by `id(post)`.
+        answered: what was decided for each `Enquiry`, by `id(enquiry)`.
         said: every new delivery with its conversation, for live viewers.
         told: what changed about who has a conversation, for its links and who watches it.
+        echoed: deliveries that came back as own messages.
         asking: what changes about open turns.
     """
 
@@ -108,8 +115,10 @@ class Plan(msgspec.Struct):
     verdicts: dict[str, int] = {}
     dead: int = 0
     posted: dict[int, DeliveryId] = {}
+    answered: dict[int, Verdict | Exception] = {}
     said: list[tuple[OutboxRow, ConversationState, Segments]] = []
     told: list[tuple[Key, TakeoverChanged]] = []
+    echoed: set[int] = set()
     asking: Changes = msgspec.field(default_factory=Changes)
 
 
@@ -166,9 +175,25 @@ class Planner:
                     plan.repeats.append(position)
                     continue
                 seen.add(mark)
+            if echoes.is_own(item.event) and self._is_echo(plan, item):
+                continue  # it is in the history already, as what we said
             plan.index.append(position)
             self._take(plan, item, state)
         return plan
+
+    def _is_echo(self, plan: Plan, item: Item) -> bool:
+        """Whether an own message is what we sent; then that is proven."""
+        event, now_ms = item.event, plan.beat.now_ms
+        if type(event) is not MessageReceived or not item.written:
+            return False
+        row = echoes.explain(event, item.written, plan.echoed, now_ms)
+        if row is None:
+            return False
+        if row.id not in plan.echoed and not row.peer_id:
+            proof = Outcome(row.id, DeliveryState.CONFIRMED, now_ms, event.peer_id)
+            plan.beat.echoed.append(proof)
+        plan.echoed.add(row.id)
+        return True
 
     def state_of(self, plan: Plan, key: Key, event: DurableEvent | None) -> ConversationState:
         """Return the state as this beat sees it, making a new conversation when there is none."""
@@ -181,6 +206,10 @@ class Planner:
             self.note(plan, key, state)
         elif event is not None and event.chat.name and event.chat.name != state.name:
             state = msgspec.structs.replace(state, name=event.chat.name, context=event.context)
+            self.note(plan, key, state)
+        elif event is not None and event.context and not state.context:
+            # Known from a question by HTTP only, which tells nobody how to address it.
+            state = msgspec.structs.replace(state, context=event.context)
             self.note(plan, key, state)
         return state
 
@@ -199,29 +228,17 @@ class Planner:
         beat = plan.beat
         if facts.has_brief_seats:
             state = self._with_brief(plan, item, state)
+        if facts.takeover_for_ms and echoes.is_own(event):
+            state = self._said_elsewhere(plan, item, state, facts)
         ident = InboxId(self._ids.next())
         kind = KINDS[type(event)]
         body = encode_event(event)
-        if self._asking or plan.asking.asked:
-            open_turn = self._open_turn(plan, state) if _is_question(event) else None
-            if open_turn is not None:  # answers keep the order of the questions
-                beat.inbox.append(
-                    InboxRow(
-                        ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body
-                    )
-                )
-                beat.turns.append(open_turn)  # as it is: no WAITING row is ever without a turn
-                plan.asking.behind.add(state.id)
-                return
-        if facts.debounce_s and kind is EventKind.MESSAGE and not _is_own(event):
+        later = self._turn_to_wait_for(plan, facts, state, event)
+        if later is not None:
             beat.inbox.append(
                 InboxRow(ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body)
             )
-            now_ms = beat.now_ms
-            due = due_ms(now_ms, now_ms, facts.debounce_s)
-            # The store moves a turn that is open already, and its cap counts from its beginning.
-            cap = cap_ms(facts.debounce_s)
-            beat.turns.append(TurnRow(state.id, due, now_ms, cap_ms=cap))
+            beat.turns.append(later)  # no WAITING row is ever without a turn
             plan.asking.behind.add(state.id)
             return
         answers = _UNASKED
@@ -241,14 +258,13 @@ class Planner:
                 )
             )  # fmt: skip
             return
-        self.settle_verdict(plan, item.key, verdict)
         if verdict.kind is _ASK:
             beat.inbox.append(
                 InboxRow(ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body)
             )
-            first = TurnRow(state.id, 0, beat.now_ms, "asking", attempts=1)
-            self._ask(plan, item.key, verdict, (first, (ident,)), answers)
+            self._ask_first(plan, item, verdict, ident, answers)
             return
+        self.settle_verdict(plan, item.key, verdict)
         beat.inbox.append(
             InboxRow(ident, state.id, event.key, kind, InboxState.DONE, beat.now_ms, body, why)
         )
@@ -256,8 +272,57 @@ class Planner:
             self.answer(
                 plan, facts, verdict.state, ident, verdict.replies, (event.context, item.origin)
             )
-        elif verdict.kind is _STOP:
+        elif verdict.kind is _STOP and facts.traits.is_site:
             takeovers.await_person(beat, state, verdict, beat.now_ms)
+
+    def _turn_to_wait_for(
+        self, plan: Plan, facts: LineFacts, state: ConversationState, event: DurableEvent
+    ) -> TurnRow | None:
+        """Return the turn that a message becomes part of; None = it is decided on now."""
+        if not _is_question(event):
+            return None
+        if self._asking or plan.asking.asked or plan.asking.parked:
+            open_turn = self._open_turn(plan, state)
+            if open_turn is not None:  # answers keep the order of the questions
+                return open_turn
+        if not facts.debounce_s:
+            return None
+        now_ms = plan.beat.now_ms
+        due = due_ms(now_ms, now_ms, facts.debounce_s)
+        # The store moves a turn that is open already, and its cap counts from its beginning.
+        return TurnRow(state.id, due, now_ms, cap_ms=cap_ms(facts.debounce_s))
+
+    def _ask_first(
+        self,
+        plan: Plan,
+        item: Item,
+        verdict: Verdict,
+        ident: InboxId,
+        answers: Mapping[str, Answer],
+    ) -> None:
+        """Have a new message asked for, or let it wait until its account has room."""
+        who, now_ms = item.key[:2], plan.beat.now_ms
+        if self._asking.is_full(who, plan.asking.begun.get(who, 0)):
+            conversation = verdict.state.id
+            parked = TurnRow(conversation, now_ms, now_ms, "asking")
+            plan.beat.turns.append(parked)
+            plan.asking.parked[conversation] = parked
+            return
+        self.settle_verdict(plan, item.key, verdict)
+        first = TurnRow(verdict.state.id, 0, now_ms, "asking", attempts=1)
+        self._ask(plan, item.key, verdict, (first, (ident,)), answers)
+
+    def _said_elsewhere(
+        self, plan: Plan, item: Item, state: ConversationState, facts: LineFacts
+    ) -> ConversationState:
+        """Take the conversation for the owner: no delivery explains what our account said."""
+        said_ms = item.event.at_ms if facts.traits.age_from_peer else None
+        changed, told = takeovers.said_elsewhere(plan.beat, state, said_ms, facts.takeover_for_ms)
+        if changed is not state:
+            self.note(plan, item.key, changed)
+        if told is not None:
+            plan.told.append((item.key, told))
+        return changed
 
     def _with_brief(self, plan: Plan, item: Item, state: ConversationState) -> ConversationState:
         """Note whether the visitor can come back; it may have opted in meanwhile."""
@@ -274,7 +339,9 @@ class Planner:
 
     def _open_turn(self, plan: Plan, state: ConversationState) -> TurnRow | None:
         asked = plan.asking.asked.get(state.id)
-        return asked.turn if asked is not None else self._asking.open_turn(state.id)
+        if asked is not None:
+            return asked.turn
+        return plan.asking.parked.get(state.id) or self._asking.open_turn(state.id)
 
     def _decide_asking(
         self,
@@ -329,6 +396,8 @@ class Planner:
         plan.beat.turns.append(turn)
         stage, request = verdict.ask
         plan.asking.planned[stage] = plan.asking.planned.get(stage, 0) + 1
+        if not self._asking.is_held(turn.conversation):
+            plan.asking.begun[key[:2]] = plan.asking.begun.get(key[:2], 0) + 1
         plan.asking.asked[turn.conversation] = Asked(
             turn, key, verdict.state, rows, stage, request, answers
         )
@@ -431,10 +500,26 @@ class Planner:
         if row_state is DeliveryState.QUEUED:
             plan.seats.add((facts.name, seat_key))
 
+    def take_enquiry(self, plan: Plan, enquiry: Enquiry) -> None:
+        """Decide for somebody who asks by HTTP; what the answer uses up is counted at once."""
+        state = self.state_of(plan, enquiry.key, None)
+        try:
+            verdict = enquiry.decide(state)
+        except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this question only
+            self._on_error(enquiry.key, error)
+            plan.answered[id(enquiry)] = error
+            return
+        plan.answered[id(enquiry)] = verdict
+        if verdict.state is not state:
+            self.note(plan, enquiry.key, verdict.state)
+
     def take_mark(self, plan: Plan, mark: Mark) -> None:
         """Give a conversation to a person, or back."""
         state = self.state_of(plan, mark.key, None)
         changed, told = takeovers.marked(plan.beat, state, mark)
+        if mark.until_ms and not self._facts[mark.key[0]].traits.is_site:
+            # A site's visitor reads what waits for her; elsewhere it would come out of turn.
+            plan.beat.withdrawn.append((state.id, takeovers.ANSWERED))
         if changed is not state:
             self.note(plan, mark.key, changed)
         if told is not None:
@@ -481,7 +566,7 @@ class Planner:
         if verdict.replies:
             asked = (due.events[-1].context, self._asking.sitter(facts, state.chat))
             self.answer(plan, facts, verdict.state, due.rows[-1], verdict.replies, asked)
-        elif verdict.kind is _STOP and state.id in beat.turns_done:
+        elif verdict.kind is _STOP and facts.traits.is_site and state.id in beat.turns_done:
             takeovers.await_person(beat, state, verdict, due.turn.since_ms)
 
     def _look_at_takeover(
@@ -533,24 +618,20 @@ def _is_question(event: DurableEvent) -> bool:
     return type(event) is MessageReceived and not event.is_own
 
 
-def _is_own(event: DurableEvent) -> bool:
-    return type(event) is MessageReceived and event.is_own
-
-
 def turn_of(
     facts: LineFacts, events: tuple[DurableEvent, ...], received_ms: int, now_ms: int
 ) -> Turn:
     """Build the turn that the pipeline sees.
 
     Args:
-        received_ms: when the oldest event reached us.
+        received_ms: when the newest event reached us.
     """
     last = events[-1]
-    first = events[0]
-    since = received_ms
-    if facts.traits.age_from_peer and first.at_ms is not None:
-        since = first.at_ms
-    if len(events) == 1:
+    # On its way and here are not added: a debounce must make nothing stale (xianyu 10.4).
+    age_ms = now_ms - received_ms
+    if facts.traits.age_from_peer and last.at_ms is not None:
+        age_ms = max(age_ms, received_ms - last.at_ms)
+    if len(events) == 1 or facts.is_last_only:
         text = plain_text(last.segments) if type(last) is MessageReceived else ""
     else:
         text = "\n".join(
@@ -564,8 +645,9 @@ def turn_of(
         now_ms=now_ms,
         line=facts.name,
         mode=facts.mode,
-        age_ms=max(0, now_ms - since),
+        age_ms=max(0, age_ms),
         stale_after_ms=facts.stale_after_ms,
+        is_enabled=facts.is_enabled,
         is_site=facts.traits.is_site,
         loop_guard=facts.traits.loop_guard,
         dialect=facts.dialect,

@@ -1,7 +1,9 @@
 """A person has a conversation: the rules of it, as values of one beat.
 
-The timer is a row: a visitor's message that waits for the person opens a turn `takeover`, due when
-nobody has done anything for 120 s; then the automatic answers are back (`contact 9.3`).
+On a site the timer is a row: a visitor's message that waits for the person opens a turn `takeover`,
+due when nobody has done anything for 120 s; then the automatic answers are back (`contact 9.3`).
+Elsewhere a takeover lasts as long as it was said to. One begins by itself where our own account
+says something that no delivery explains: then the owner writes in the app (`xianyu 11`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ KIND: Final = "takeover"
 ANSWER_WITHIN_MS: Final = 120_000  # Source: contact 9.3
 SPOKEN_MS: Final = 600_000  # what a message of the person adds, as a takeover does
 UNANSWERED: Final = "no answer within 120 s"
+ANSWERED: Final = "a person has the conversation"
 
 
 def await_person(beat: Beat, state: ConversationState, verdict: Verdict, since_ms: int) -> None:
@@ -37,6 +40,27 @@ def spoken(beat: Beat, state: ConversationState) -> ConversationState:
     beat.turns_done.append(state.id)
     until_ms = max(state.taken_until_ms, beat.now_ms + SPOKEN_MS)
     return msgspec.structs.replace(state, taken_until_ms=until_ms, taken_ms=beat.now_ms)
+
+
+def said_elsewhere(
+    beat: Beat, state: ConversationState, said_ms: int | None, for_ms: int
+) -> tuple[ConversationState, TakeoverChanged | None]:
+    """Take for the owner, who wrote in the app; a longer takeover stays as long as it is.
+
+    Args:
+        said_ms: when she wrote, by the platform's clock: old words that are only told again take
+            nothing.
+    """
+    until_ms = (beat.now_ms if said_ms is None else min(said_ms, beat.now_ms)) + for_ms
+    if until_ms <= max(beat.now_ms, state.taken_until_ms):
+        return state, None
+    is_taken = state.taken_until_ms > beat.now_ms
+    taken_by = state.taken_by if is_taken else ""
+    taken = msgspec.structs.replace(
+        state, taken_until_ms=until_ms, taken_by=taken_by, taken_ms=beat.now_ms
+    )
+    beat.withdrawn.append((state.id, ANSWERED))
+    return taken, None if is_taken else TakeoverChanged(state.chat, "")
 
 
 def marked(

@@ -6,7 +6,7 @@ The rows are the truth: after a restart they are read again, so no timer in memo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -19,7 +19,8 @@ from trunkline.model.asking import Answer
 from trunkline.model.conversation import ConversationState
 from trunkline.store.contract import InboxRow, InboxState, Store, TurnRow
 
-BATCH = 64
+BATCH: Final = 64
+ROUNDS: Final = 16  # of one look: a thousand turns may be due in one second
 
 
 class Holder(Protocol):
@@ -30,8 +31,17 @@ class Holder(Protocol):
         """How many."""
         ...
 
+    @property
+    def full(self) -> tuple[tuple[str, str], ...]:
+        """The (line, account) pairs that can take up no further turn now."""
+        ...
+
     def is_held(self, conversation: ConversationId) -> bool:
         """Whether this one."""
+        ...
+
+    def is_full(self, who: tuple[str, str]) -> bool:
+        """Whether this account can take up no further turn now."""
         ...
 
 
@@ -65,8 +75,19 @@ class Turns:
         A turn handed over is held until its beat is committed, and is not read again meanwhile;
         after a failed beat it is simply due again.
         """
+        count = 0
+        for _ in range(ROUNDS):
+            found = await self._take()
+            count += found
+            if found < BATCH:
+                break
+        return count
+
+    async def _take(self) -> int:
+        """Hand over one batch of what is due; accounts that are full wait for their turn."""
         asking = self._asking
-        due = await self._store.due_turns(self._clock.now_ms(), BATCH + asking.held)
+        now_ms = self._clock.now_ms()
+        due = await self._store.due_turns(now_ms, BATCH + asking.held, besides=asking.full)
         count = 0
         for turn in due:
             if asking.is_held(turn.conversation):
@@ -75,6 +96,8 @@ class Turns:
             rows = await readable(self._store, rows)
             # Looked at again: a message may have opened a turn of its own while we read.
             if state is None or asking.is_held(turn.conversation):
+                continue
+            if asking.is_full((state.line, state.account)):
                 continue
             facts = self._facts.get(state.line)
             taken = rows if facts is None or facts.debounce_s else rows[:1]
@@ -111,7 +134,7 @@ def due_turn(
         state=state,
         events=tuple(decode_event(row.body) for row in rows),
         rows=tuple(row.id for row in rows),
-        received_ms=rows[0].at_ms if rows else turn.since_ms,
+        received_ms=rows[-1].at_ms if rows else turn.since_ms,
         answers=answers,
         has_more=has_more,
     )

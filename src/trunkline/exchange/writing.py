@@ -14,12 +14,14 @@ import msgspec
 
 from trunkline.clock import Clock
 from trunkline.errors import StoreUnavailable
+from trunkline.exchange import echoes
 from trunkline.exchange.carrying import Carrying, Loaded
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.dispatch import BEAT, Dispatch
 from trunkline.exchange.extras import Extras
 from trunkline.exchange.planning import UNSTORABLE, Item, Plan, Planner, dead_row
 from trunkline.ids import Ids
+from trunkline.model.event import MessageReceived
 from trunkline.store.contract import Store
 
 
@@ -170,18 +172,27 @@ class Writer:
         keys = [item.key for item in part.items if get(item.key) is None]
         keys += [post.key for post in part.extras.posts if get(post.key) is None]
         keys += [mark.key for mark in part.extras.marks if get(mark.key) is None]
+        keys += [one.key for one in part.extras.enquiries if get(one.key) is None]
         if self._carrying and part.items and part.fault is None:
             part.loaded = await self._carrying.load(part.items)
             keys += [key for key in part.loaded.chats if get(key) is None]
         if part.fault is not None:
             keys += [(item.line, *UNSTORABLE) for item in part.items]
-        missing = dict.fromkeys(keys)
-        if not missing:
-            return
-        keys = list(missing)
-        for key, state in zip(keys, await self._store.find_conversations(keys), strict=True):
-            if state is not None:
-                self._conversations.put(key, state)
+        keys = list(dict.fromkeys(keys))
+        if keys:
+            for key, state in zip(keys, await self._store.find_conversations(keys), strict=True):
+                if state is not None:
+                    self._conversations.put(key, state)
+        for item in part.items:
+            if echoes.is_own(item.event):
+                await self._load_written(item)
+
+    async def _load_written(self, item: Item) -> None:
+        """Read what an own message may be the echo of; only those that no session explained."""
+        state, event = self._conversations.get(item.key), item.event
+        if state is not None and isinstance(event, MessageReceived):
+            now_ms = self._clock.now_ms()
+            item.written = await echoes.find_written(self._store, state.id, event, now_ms)
 
     def _plan(self, part: Part, skip: frozenset[int]) -> Plan:
         planner, extras = self._planner, part.extras
@@ -199,6 +210,8 @@ class Writer:
             planner.take_mark(plan, mark)
         for post in extras.posts:
             planner.take_post(plan, post)
+        for enquiry in extras.enquiries:
+            planner.take_enquiry(plan, enquiry)
         return planner.finish(plan)
 
     def _bury(self, part: Part, fault: Exception) -> Plan:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from trunkline.dialects.options import LineOptions
 
 STABLE_S = 60.0  # a link that lived so long resets the count, so flapping still backs off
 BACKOFF_CEILING_S = 60.0
+# "Accept, then drop" must not stay at the first delay. Source: xianyu 9 (flapping guard)
+FLAPS = 5
+FLAPS_WITHIN_S = 300.0
+FLAP_LIVED_S = 30.0
 
 
 def next_delay_s(
@@ -37,3 +42,27 @@ def next_delay_s(
 def next_count(nth: int, lived_s: float) -> int:
     """Return the number of the next attempt after a link that lived `lived_s`."""
     return 1 if lived_s >= STABLE_S else nth + 1
+
+
+class Flaps:
+    """Counts failures from the last READY, unless links end soon again and again."""
+
+    def __init__(self) -> None:
+        self._ends: deque[float] = deque(maxlen=FLAPS)
+
+    def next_count(self, nth: int, lived_s: float, now_s: float, *, was_ready: bool) -> int:
+        """Return the number of the next attempt.
+
+        Args:
+            nth: failures before this one.
+            lived_s: how long the link was open.
+            was_ready: whether it was READY.
+        """
+        if not was_ready:
+            return nth + 1
+        if lived_s >= FLAP_LIVED_S:
+            self._ends.clear()
+            return 1
+        self._ends.append(now_s)
+        is_flapping = len(self._ends) == FLAPS and now_s - self._ends[0] <= FLAPS_WITHIN_S
+        return nth + 1 if is_flapping else 1

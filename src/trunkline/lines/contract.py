@@ -233,6 +233,10 @@ class LineStatus(msgspec.Struct, frozen=True):
     carries: str = ""
 
 
+class CredentialRefused(Exception):
+    """A credential that somebody gave cannot be used; the text says why and holds none of it."""
+
+
 class Fleet(Protocol):
     """All lines of this node, for web and app."""
 
@@ -258,6 +262,14 @@ class Fleet(Protocol):
 
     def set_mode(self, name: str, mode: str) -> None:
         """`auto`, `draft` or `off`, until the next start."""
+        ...
+
+    async def give_credential(self, name: str, text: str) -> None:
+        """Use a new credential: checked, written into its file, and the line dials anew.
+
+        Raises:
+            CredentialRefused: it cannot be used; nothing is changed.
+        """
         ...
 
     def watch_frames(self, name: str, sink: Callable[[str, str, str], None]) -> Callable[[], None]:

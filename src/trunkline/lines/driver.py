@@ -41,6 +41,7 @@ from trunkline.model.delivery import Delivery, Outcome, Tell
 from trunkline.model.event import Fleeting
 from trunkline.model.history import Told
 
+ABNORMAL = 1006
 TOLD = DeliveryId(0)  # the id of what is told: no row has it
 PENDING_EVENTS = 64  # reliability 2: read but not committed, per connection
 PENDING_BYTES = 1 << 20
@@ -69,6 +70,10 @@ class Home(Protocol):
 
     def ask(self, driver: Driver, tag: Tag, request: object) -> None:
         """Have the outside asked; `driver.answer` follows."""
+        ...
+
+    def learn(self, state: bytes) -> None:
+        """A state is kept: what is secret in it must not be logged."""
         ...
 
     def allow(self, request: Allowance) -> bool | float:
@@ -106,8 +111,8 @@ class Driver:
 
     __slots__ = (
         "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_may_send", "_size",
-        "_timer", "_unsettled", "_wake_at", "dial", "hangup", "home", "last_s", "line", "link",
-        "seat_taken", "session", "since_s", "state",
+        "_timer", "_unsettled", "_wake_at", "dial", "hangup", "home", "is_dialling", "last_s",
+        "line", "link", "prepared", "seat_taken", "session", "since_s", "state", "was_ready",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: Session) -> None:
@@ -119,6 +124,10 @@ class Driver:
         self.seat_taken: Seat | None = None
         self.hangup: Hangup | None = None
         self.dial: Dial | None = None
+        self.is_dialling = False
+        self.was_ready = False
+        # Told when a session that asked something first says where to dial, or good-bye.
+        self.prepared: Callable[[], None] | None = None
         self.since_s = home.now_s()
         self.last_s = self.since_s
         self._events = 0
@@ -372,10 +381,13 @@ class Driver:
             else:
                 self.home.ask(self, effect.tag, effect.request)
         elif isinstance(effect, Keep):
+            # A dialled line is begun before anybody knows its account: it has one state.
             account = self.seat_taken.account if self.seat_taken is not None else ""
-            self.home.exchange.keep(self, account, effect.state)
+            self.home.learn(effect.state)
+            self.home.exchange.keep(self, "" if self.is_dialling else account, effect.state)
         elif isinstance(effect, Dial):
             self.dial = effect
+            self._tell_prepared()
         elif isinstance(effect, Hangup):
             self._hang_up(effect)
         else:
@@ -386,7 +398,15 @@ class Driver:
             self.hangup = effect
             self._may_send = False
         if self.link is not None:
-            self.link.close(effect.code, effect.reason)
+            if effect.code == ABNORMAL:
+                self.link.abort()  # a played fault: that code never stands in a close frame
+            else:
+                self.link.close(effect.code, effect.reason)
+        self._tell_prepared()
+
+    def _tell_prepared(self) -> None:
+        if self.prepared is not None:
+            self.prepared()
 
     def _change(self, effect: Changed) -> None:
         self.state = effect.state
@@ -395,6 +415,7 @@ class Driver:
         seat = self.seat_taken
         self._may_send = False
         if effect.state is LinkState.READY and seat is not None:
+            self.was_ready = True
             self._may_send = seat.can_send and self.hangup is None
             self.home.exchange.seated(self, seat)
         self.home.changed(self)
@@ -477,6 +498,11 @@ class Driver:
     def is_parked(self) -> bool:
         """Whether the session asked not to be dialled again."""
         return self.hangup is not None and isinstance(self.hangup.next, Park)
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether the session waits for an answer before it says where to dial."""
+        return self.dial is None and self.hangup is None and bool(self._asks)
 
     @property
     def is_closed(self) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-from trunkline.lines.contract import LineStatus
+from trunkline.lines.contract import CredentialRefused, LineStatus
 from trunkline.lines.line import Line
 from trunkline.lines.supervisor import Supervisor
 
@@ -18,6 +18,7 @@ class NodeFleet:
         lines: by name, in file order.
         supervisors: of the dialled ones.
         resumed: told a line's name when its queue may move again.
+        give: uses a new credential, `(line, text)`; None = none can be given.
     """
 
     def __init__(
@@ -25,10 +26,12 @@ class NodeFleet:
         lines: Mapping[str, Line],
         supervisors: Mapping[str, Supervisor],
         resumed: Callable[[str], None],
+        give: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         self._lines = lines
         self._supervisors = supervisors
         self._resumed = resumed
+        self._give = give
 
     def statuses(self) -> list[LineStatus]:
         """Every line in file order."""
@@ -65,6 +68,16 @@ class NodeFleet:
         if mode not in MODES:
             raise ValueError(f"mode is one of {', '.join(MODES)}")
         self._lines[name].facts.mode = mode
+
+    async def give_credential(self, name: str, text: str) -> None:
+        """Use a new credential.
+
+        Raises:
+            CredentialRefused: it cannot be used; nothing is changed.
+        """
+        if self._give is None:
+            raise CredentialRefused("no credential can be given here")
+        await self._give(name, text)
 
     def accounts(self, name: str) -> list[str]:
         """The accounts seen on a line since the start."""

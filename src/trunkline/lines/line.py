@@ -79,6 +79,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     Args:
         timer: `(monotonic second, call)`; the loop's `call_at`.
         auth_failed: counts towards a peer's lock-out.
+        learn: told a line's name and what of it must not be logged from now on.
         fetch: makes a `Fetch`, `(request, own hosts, answer)`; None = no line may.
     """
 
@@ -90,6 +91,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     meter: LineMeter
     timer: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
     auth_failed: Callable[[str], None]
+    learn: Callable[[str, Sequence[str]], None] | None = None
     fetch: Callable[[Fetch, frozenset[str], Callable[[object], None]], None] | None = None
 
 
@@ -133,6 +135,10 @@ class Line:
             mode=options.mode,
             debounce_s=options.debounce_s,
             stale_after_ms=round(options.stale_after_s * 1000),
+            is_enabled=options.enabled,
+            is_last_only=options.debounce_mode == "last",
+            max_in_work=options.max_in_work,
+            takeover_for_ms=round(options.takeover_for_s * 1000),
             has_brief_seats=dialect.traits[self.role].is_site,
             kinds=dialect.kinds,
             # One that is switched off gathers nothing.
@@ -257,6 +263,11 @@ class Line:
     def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         """Call at a monotonic second."""
         return self.around.timer(at_s, call)
+
+    def learn(self, state: bytes) -> None:
+        """Have the secrets of a kept state kept out of the log."""
+        if self.around.learn is not None and (secrets := self.dialect.secrets_of(state)):
+            self.around.learn(self.name, secrets)
 
     def allow(self, request: Allowance) -> bool | float:
         """Answer an `Allowance`, counted over all links of the line."""

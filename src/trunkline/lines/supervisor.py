@@ -17,7 +17,7 @@ import msgspec
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Again, Dial, Now, Park
 from trunkline.errors import LinkError, LinkRefused, Retry, TrunklineError
-from trunkline.lines.backoff import next_count, next_delay_s
+from trunkline.lines.backoff import Flaps, next_count, next_delay_s
 from trunkline.lines.contract import LineState, Link, LinkUser
 from trunkline.lines.driver import Driver
 from trunkline.lines.line import Line
@@ -26,20 +26,49 @@ Dialler: TypeAlias = Callable[[Line, Dial, Callable[[Link], LinkUser]], Awaitabl
 LoadKept: TypeAlias = Callable[[str, str], Awaitable[bytes | None]]
 
 DIALS_PER_S = 20  # reliability 3: all lines together
+MAX_DIALS = 5  # in progress at once. Source: xianyu 9
+# Rows of the retry tables that blame the way to the peer, not the peer. Source: xianyu 9
+NETWORK_CAUSES = frozenset({"abrupt", "network", "unreachable"})
 
 
 class Pace:
-    """At most 20 connection attempts a second for the whole process."""
+    """At most 20 connection attempts a second, and few at once, for the whole process.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        max_dials: attempts in progress at the same moment.
+    """
+
+    def __init__(self, clock: Clock, max_dials: int = MAX_DIALS) -> None:
         self._clock = clock
+        self._max_dials = max_dials
         self._free_at_s = 0.0
+        self._running = 0
+        self._waiting: dict[asyncio.Event, None] = {}
 
     def take_turn(self) -> float:
         """Take the next turn; return the monotonic second at which it is."""
         at_s = max(self._clock.monotonic_s(), self._free_at_s)
         self._free_at_s = at_s + 1.0 / DIALS_PER_S
         return at_s
+
+    def enter(self, wake: asyncio.Event) -> bool:
+        """Begin an attempt, or return false: then `wake` is set when one may have ended."""
+        if self._running < self._max_dials:
+            self._running += 1
+            self._waiting.pop(wake, None)
+            return True
+        self._waiting[wake] = None
+        return False
+
+    def leave(self) -> None:
+        """End an attempt. All who wait are woken, in order: one of them may have given up."""
+        self._running -= 1
+        for wake in self._waiting:
+            wake.set()
+
+    def forget(self, wake: asyncio.Event) -> None:
+        """Wait no more."""
+        self._waiting.pop(wake, None)
 
 
 class _End(msgspec.Struct, frozen=True):
@@ -49,11 +78,13 @@ class _End(msgspec.Struct, frozen=True):
         cause: row of the retry table; None = at once.
         parked: why a person must act first, "" = nobody must.
         lived_s: how long the link was open.
+        was_ready: whether its session was READY.
     """
 
     cause: str | None
     parked: str = ""
     lived_s: float = 0.0
+    was_ready: bool = False
 
 
 class Supervisor:
@@ -89,18 +120,32 @@ class Supervisor:
         self._draw = draw
         self._wake = asyncio.Event()
         self._is_asked = False  # a person wants a new link, and none has opened since
+        self._is_renewed = False  # what is being prepared has the old credentials
         self._is_stopping = False
         self._driver: Driver | None = None
         self._dialling: asyncio.Future[Link] | None = None
+        self._flaps = Flaps()
+        self._is_network_only = False  # nothing but the way to the peer failed lately
+        self._is_probing = False
 
     def reconnect(self) -> None:
         """Dial now, also from FAILED or parked."""
         self.line.needs_you = ""
         self._is_asked = True
         self._wake.set()
+        if self.line.state is LineState.FAILED:
+            self.line.state = LineState.CONNECTING
         driver = self._driver
-        if driver is not None and driver.link is not None:
+        if driver is not None and driver.link is not None and not driver.is_closed:
+            self.line.state = LineState.RECONNECTING
             driver.link.close(1000, "reconnect")
+
+    def renew(self) -> None:
+        """Dial now with new credentials: what is under way with the old ones is given up."""
+        self._is_renewed = True
+        self.reconnect()
+        if self._dialling is not None:
+            self._dialling.cancel()
 
     def stop(self) -> None:
         """Dial no more. A link that is open stays until its line closes it: then `run` ends.
@@ -117,33 +162,62 @@ class Supervisor:
         line = self.line
         nth = 0
         while not self._is_stopping:
-            line.state = LineState.RECONNECTING if nth else LineState.CONNECTING
+            line.state = LineState.CONNECTING
             line.retry_at_s = 0.0
             end = await self._once()
             if self._is_stopping:
                 break
-            nth = next_count(nth, end.lived_s)
+            nth = self._count(nth, end)
+            line.state = LineState.RECONNECTING
             if not self._is_asked and (end.parked or 0 < line.options.max_failures <= nth):
                 self._give_up(end, nth)
-                await self._wait(None)
+                nth = await self._wait_failed(end, nth)
             else:
-                line.state = LineState.RECONNECTING
                 line.retry_at_s = line.now_s() + self._delay_s(end.cause, nth)
                 await self._wait(line.retry_at_s)
             if self._is_asked:
-                self._is_asked = False
+                self._is_asked = self._is_probing = False
                 nth = 0
         line.state = LineState.DISCONNECTED
+
+    def _count(self, nth: int, end: _End) -> int:
+        """Return how many failures in a row there are with this end."""
+        counted = self._counted(nth, end)
+        is_network = end.cause in NETWORK_CAUSES
+        self._is_network_only = is_network and (counted <= 1 or self._is_network_only)
+        self._is_probing = self._is_probing and not end.was_ready
+        return counted
+
+    def _counted(self, nth: int, end: _End) -> int:
+        if not self.line.dialect.resets_at_ready:
+            return next_count(nth, end.lived_s)
+        if end.cause is None and not end.parked:
+            return nth  # a renewed credential is no failure. Source: xianyu 9
+        return self._flaps.next_count(nth, end.lived_s, self.line.now_s(), was_ready=end.was_ready)
 
     def _give_up(self, end: _End, nth: int) -> None:
         line = self.line
         line.state = LineState.FAILED
         line.needs_you = end.parked
+        if self._is_probing and not end.parked:
+            return  # said when it failed
         line.around.log.error(
             "line failed", line=line.name, failures=nth, error=end.parked or line.error
         )
         if self._failed is not None:
             self._failed(nth, end.parked or line.error)
+
+    async def _wait_failed(self, end: _End, nth: int) -> int:
+        """Wait for a person, or for the next probe; return the count to go on with."""
+        line = self.line
+        probe_s = line.options.probe_s
+        self._is_probing = bool(probe_s) and self._is_network_only and not end.parked
+        if not self._is_probing:
+            await self._wait(None)
+            return nth
+        line.retry_at_s = line.now_s() + probe_s
+        await self._wait(line.retry_at_s)
+        return max(0, line.options.max_failures - 1)  # one attempt, then FAILED again
 
     def _delay_s(self, cause: str | None, nth: int) -> float:
         if cause is None:
@@ -177,9 +251,13 @@ class Supervisor:
     async def _once(self) -> _End:
         """Run one link to its end."""
         line = self.line
+        self._is_renewed = False
         self._driver = driver = line.new_driver("")
         try:
+            driver.is_dialling = True
+            driver.prepared = self._wake.set
             driver.begin(await self._kept(line.name, ""))
+            await self._prepare(driver)
             if driver.dial is None or driver.hangup is not None:
                 error = LinkError("there is nothing to dial")
                 driver.closed(error)
@@ -194,14 +272,23 @@ class Supervisor:
         error = await ear.ended
         return self._next(driver, error, line.now_s() - ear.opened_s)
 
+    async def _prepare(self, driver: Driver) -> None:
+        """Wait for a session that asks something before it dials; `stop` ends that."""
+        while driver.is_preparing and not (self._is_stopping or self._is_renewed):
+            self._wake.clear()
+            await self._wake.wait()
+
     async def _open(self, target: Dial, ear: _Ear) -> None:
         """Dial when it is our turn.
 
         Raises:
             LinkError: the line stops.
         """
-        await self._wait(self._pace.take_turn(), is_paced=True)
-        if not self._is_stopping:
+        await self._take_slot()
+        try:
+            await self._wait(self._pace.take_turn(), is_paced=True)
+            if self._is_stopping or self._is_renewed:
+                raise LinkError("the line stops")
             dialling = asyncio.ensure_future(self._dial(self.line, target, ear.enter))
             self._dialling = dialling
             try:
@@ -209,9 +296,26 @@ class Supervisor:
             finally:
                 dialling.cancel()
                 self._dialling = None
-            if not dialling.cancelled():
-                dialling.result()
-                return
+            if dialling.cancelled():
+                raise LinkError("the line stops")
+            dialling.result()
+        finally:
+            self._pace.leave()
+
+    async def _take_slot(self) -> None:
+        """Wait until few enough others dial.
+
+        Raises:
+            LinkError: the line stops.
+        """
+        try:
+            while not self._is_stopping:
+                self._wake.clear()
+                if self._pace.enter(self._wake):
+                    return
+                await self._wake.wait()
+        finally:
+            self._pace.forget(self._wake)
         raise LinkError("the line stops")
 
     def _opened(self) -> None:
@@ -235,11 +339,11 @@ class Supervisor:
         hangup = driver.hangup
         match hangup.next if hangup is not None else Again():
             case Park(why):
-                return _End(None, why or str(error), lived_s)
+                return _End(None, why or str(error), lived_s, driver.was_ready)
             case Now():
-                return _End(None, "", lived_s)
+                return _End(None, "", lived_s, driver.was_ready)
             case Again(cause):
-                return _End(cause, "", lived_s)
+                return _End(cause, "", lived_s, driver.was_ready)
 
 
 class _Ear:

@@ -7,7 +7,7 @@ no store.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,12 @@ from trunkline.model.message import Segments
 
 HandlerKind: TypeAlias = Literal["message", "keyword", "command", "pattern"]
 Role: TypeAlias = Literal["user", "assistant"]
+
+# Source: xianyu 15 (intent): the list is the owner's to change.
+PRICE_WORDS: Final = (
+    "便宜", "优惠", "降价", "最低", "多少钱", "少点", "打折", "折扣", "砍价", "讲价", "还价",
+    "议价", "刀", "让点", "抹零", "再低", "包邮",
+)  # fmt: skip
 
 
 class HandlerSpec(msgspec.Struct, frozen=True):
@@ -94,10 +100,16 @@ class ModelSpec(msgspec.Struct, frozen=True):
     Args:
         lines: patterns; empty = every line.
         fallback: "" = the offline notice.
+        max_bargain_rounds: in a chat about goods, so many messages about the price are answered;
+            then `refusal` is said; 0 = no limit.
+        price_words: what makes a message one about the price, anywhere in it.
     """
 
     lines: tuple[str, ...] = ()
     fallback: str = ""
+    max_bargain_rounds: int = 0
+    refusal: str = ""
+    price_words: tuple[str, ...] = PRICE_WORDS
 
 
 class ModelRequest(msgspec.Struct, frozen=True):

@@ -18,11 +18,11 @@ class DeliveryState(IntEnum):
     """Where an outbox row stands. The numbers are stored; never reuse one."""
 
     DRAFT = 0  # → QUEUED when a person approves
-    QUEUED = 1  # → SENDING when claimed · EXPIRED when too late · DISCARDED by a person
+    QUEUED = 1  # → SENDING when claimed · EXPIRED when of no use · DISCARDED by a person
     SENDING = 2  # → SENT, CONFIRMED, REFUSED, UNCERTAIN by the session · QUEUED by LATER
     SENT = 3  # written; the dialect gives no proof. → CONFIRMED by a late echo
     CONFIRMED = 4  # the peer proved that it has it
-    UNCERTAIN = 5  # fate unknown, held. → QUEUED or DISCARDED by a person
+    UNCERTAIN = 5  # fate unknown, held. → CONFIRMED by its echo · QUEUED, DISCARDED by a person
     REFUSED = 6  # the peer said no. → QUEUED by a person
     EXPIRED = 7  # too late to be of use. → QUEUED by a person
     DEAD = 8  # cannot be sent or stored. → QUEUED by a person

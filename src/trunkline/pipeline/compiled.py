@@ -150,10 +150,17 @@ class Handler(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """The assistant, as far as deciding goes."""
+    """The assistant, as far as deciding goes.
+
+    Args:
+        price_words: folded.
+    """
 
     scope: Scope
     apology: Segments
+    max_bargain_rounds: int
+    refusal: Segments
+    price_words: tuple[str, ...]
 
 
 class Rulebook(msgspec.Struct, frozen=True):
@@ -264,8 +271,18 @@ def compile_scope(lines: tuple[str, ...], items: tuple[str, ...]) -> Scope:
 
 
 def _model(spec: ModelSpec) -> Model:
-    said: Segments = (Text(spec.fallback),) if spec.fallback.strip() else ()
-    return Model(compile_scope(spec.lines, ()), said)
+    words = tuple(folded for word in spec.price_words if (folded := fold(word).strip()))
+    return Model(
+        compile_scope(spec.lines, ()),
+        _said(spec.fallback),
+        spec.max_bargain_rounds,
+        _said(spec.refusal),
+        words,
+    )
+
+
+def _said(text: str) -> Segments:
+    return (Text(text),) if text.strip() else ()
 
 
 def _is_like(name: str, parts: tuple[str, ...]) -> bool:

@@ -47,14 +47,25 @@ def guard(
         return Verdict(VerdictKind.PASS, (), _NOTICE, state)
     if is_own:
         return stop(state, "guard", "reason", "own")
-    if turn.mode == "off":
-        return stop(state, "guard", "reason", "off")
+    if turn.mode == "off" or not turn.is_enabled:
+        return stop(state, "guard", "reason", "off" if turn.is_enabled else "disabled")
     if turn.age_ms > turn.stale_after_ms > 0:
         return stop(state, "guard", "reason", "stale", "age_ms", str(turn.age_ms))
     # The wall clock may go back; a pause never waits longer than its own length again.
     if turn.loop_guard and 0 < state.paused_until_ms - turn.now_ms <= PAUSE_MS:
         return stop(state, "guard", "reason", "loop", "until_ms", str(state.paused_until_ms))
     return None
+
+
+def account(
+    state: ConversationState,
+    turn: Turn,
+    _rulebook: Rulebook,
+    _answers: Answers,
+    _health: RuleHealth,
+) -> Found:
+    """Stop when the account is switched off: nobody answers for it. Source: design 5"""
+    return None if turn.is_enabled else stop(state, "guard", "reason", "disabled")
 
 
 def note_reply(state: ConversationState, now_ms: int) -> ConversationState:

@@ -63,6 +63,7 @@ _STAGES: Final[dict[str, tuple[Both, Both]]] = {
 _REASONS: Final[dict[tuple[str, str], Both]] = {
     ("guard", "notice"): Both("通知和请求不自动回复", "notices and requests are not answered"),
     ("guard", "own"): Both("是自己账号发出的消息", "our own account said it"),
+    ("guard", "disabled"): Both("线路已停用", "the line is switched off"),
     ("guard", "off"): Both("线路的自动回复已关闭", "automatic answers are off on this line"),
     ("guard", "stale"): Both("消息太旧", "the message is too old"),
     ("guard", "loop"): Both(
@@ -72,6 +73,9 @@ _REASONS: Final[dict[tuple[str, str], Both]] = {
     ("takeover", ""): Both("人工已接管会话", "a person has the conversation"),
     ("default_reply", "model-failed"): Both(
         "模型没有回答，按配置致歉", "the model did not answer, so its apology was said"
+    ),
+    ("model", "bargain-over"): Both(
+        "讲价次数已到上限，按配置婉拒", "bargained often enough, so the refusal was said"
     ),
     ("item_reply", "silent"): Both(
         "商品回复为空，按要求沉默", "the item reply is empty on purpose"

@@ -17,13 +17,15 @@ class Turn(msgspec.Struct, frozen=True):
 
     Args:
         events: oldest first; one unless debounce joined several.
-        text: what rules read: the texts joined by newlines.
+        text: what rules read: the texts joined by newlines, or the last one (`debounce_mode`).
         item: what the chat is about, or "".
         sender: of the last event.
         now_ms: wall time of the decision.
         mode: of the line: `auto`, `draft`, `off`.
-        age_ms: of the oldest event, as the dialect counts age.
+        age_ms: of the newest event, as the dialect counts age: how long it was on its way, or how
+            long it has been here, whichever is more.
         stale_after_ms: older events get no automatic answer; 0 = any age does.
+        is_enabled: false = the line is switched off.
         is_site, loop_guard: the dialect's traits.
         dialect: its name, for the filters of plugins.
     """
@@ -37,6 +39,7 @@ class Turn(msgspec.Struct, frozen=True):
     mode: str = "auto"
     age_ms: int = 0
     stale_after_ms: int = 0
+    is_enabled: bool = True
     is_site: bool = False
     loop_guard: bool = False
     dialect: str = ""

@@ -165,6 +165,10 @@ class Beat(msgspec.Struct):
         outcomes: single results.
         done: inbox ids WAITING → DONE with the *why* blob.
         kept: session states.
+        echoed: deliveries that came back as own messages: whatever was thought of them, they are
+            CONFIRMED.
+        withdrawn: (conversation, why): automatic answers that are QUEUED there → EXPIRED, before
+            anything is claimed.
         turns: upsert by conversation; `turns_done`: delete.
         numbers: new ones. An ident that an older message has passes to the newer one.
     """
@@ -175,6 +179,8 @@ class Beat(msgspec.Struct):
     claims: list[DeliveryId] = []
     sent_ranges: list[tuple[int, int]] = []
     outcomes: list[Outcome] = []
+    echoed: list[Outcome] = []
+    withdrawn: list[tuple[ConversationId, str]] = []
     done: list[tuple[InboxId, bytes]] = []
     kept: list[KeptState] = []
     turns: list[TurnRow] = []
@@ -323,8 +329,14 @@ class Store(Protocol):
         """QUEUED rows of a seat that never comes back → EXPIRED; return how many."""
         ...
 
-    async def due_turns(self, now_ms: int, limit: int) -> list[TurnRow]:
-        """Return turns whose time has come, earliest first."""
+    async def due_turns(
+        self, now_ms: int, limit: int, *, besides: Sequence[tuple[str, str]] = ()
+    ) -> list[TurnRow]:
+        """Return turns whose time has come, earliest first.
+
+        Args:
+            besides: (line, account) pairs whose turns are left out.
+        """
         ...
 
     async def waiting(

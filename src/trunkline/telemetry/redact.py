@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -12,6 +13,7 @@ from urllib.parse import quote, quote_plus
 MASK: Final = "•••"
 MAX_SECRETS: Final = 10_000
 _SHORT_CHARS: Final = 4
+_GENERATIONS: Final = 3  # of renewed secrets: lines that are still under way may hold the last ones
 
 # C0, DEL, C1, line and paragraph separators, and what turns text around in a terminal.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -28,11 +30,13 @@ class Redactor:
     def __init__(self) -> None:
         self._forms: set[str] = set()
         self._words: set[str] = set()
+        self._renewed: dict[str, deque[frozenset[str]]] = {}
         self._pattern: re.Pattern[str] | None = None
+        self._is_stale = False
         self._lock = threading.Lock()
 
     def register(self, secrets: Iterable[str]) -> None:
-        """Take secrets; empty ones are skipped.
+        """Take secrets for good; empty ones are skipped.
 
         Raises:
             ValueError: there would be more than `MAX_SECRETS`.
@@ -46,11 +50,36 @@ class Redactor:
             self._words.discard("")
             if len(self._forms) + len(self._words) > 10 * MAX_SECRETS:
                 raise ValueError(f"more than {MAX_SECRETS} secrets")
-            # The longest first: a form must not be cut by a shorter one inside it.
-            longest = sorted(self._forms, key=len, reverse=True)
-            parts = [re.escape(form) for form in longest]
-            parts += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(self._words)]
-            self._pattern = re.compile("|".join(parts)) if parts else None
+            self._is_stale = True
+
+    def renew(self, owner: str, secrets: Iterable[str]) -> None:
+        """Take what an owner logs in with now; what it had three renewals ago is forgotten."""
+        fresh = frozenset(secret for secret in secrets if len(secret) >= _SHORT_CHARS)
+        with self._lock:
+            known = self._renewed.setdefault(owner, deque(maxlen=_GENERATIONS))
+            if not fresh or any(fresh == older for older in known):
+                return
+            known.append(fresh)
+            self._is_stale = True
+
+    def _compile(self) -> re.Pattern[str] | None:
+        """Compile at the first line that is written after a change, not at each change."""
+        with self._lock:
+            if self._is_stale:
+                renewed = {
+                    form
+                    for known in self._renewed.values()
+                    for generation in known
+                    for secret in generation
+                    for form in _forms(secret)
+                }
+                # The longest first: a form must not be cut by a shorter one inside it.
+                longest = sorted(self._forms | renewed, key=len, reverse=True)
+                parts = [re.escape(form) for form in longest]
+                parts += [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(self._words)]
+                self._pattern = re.compile("|".join(parts)) if parts else None
+                self._is_stale = False
+            return self._pattern
 
     def clean(self, text: str) -> str:
         """Return `text` without secrets and with control characters escaped."""
@@ -58,7 +87,7 @@ class Redactor:
 
     def mask(self, text: str) -> str:
         """Return `text` without secrets."""
-        pattern = self._pattern
+        pattern = self._compile() if self._is_stale else self._pattern
         return text if pattern is None else pattern.sub(MASK, text)
 
 

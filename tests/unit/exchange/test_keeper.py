@@ -69,11 +69,11 @@ async def test_a_step_that_fails_keeps_no_other_from_being_done(
         def spy(name: str) -> Any:
             real = getattr(house.store, name)
 
-            def call(*args: Any) -> Any:
+            def call(*args: Any, **more: Any) -> Any:
                 calls.append(name)
                 if name == broken:
                     raise error
-                return real(*args)
+                return real(*args, **more)
 
             return call
 

@@ -7,10 +7,24 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from scripted import DIAL, Sitting, Stand, settle
-from trunkline.dialects.contract import Again, Hangup, Head, LinkInfo, Now, Park
+from trunkline.dialects.contract import (
+    Again,
+    Ask,
+    Changed,
+    Fetch,
+    Hangup,
+    Head,
+    Keep,
+    LinkInfo,
+    LinkState,
+    Now,
+    Park,
+    Seat,
+)
 from trunkline.errors import (
     ConfigError,
     CredentialsExpired,
@@ -447,3 +461,157 @@ async def test_our_own_cancellation_is_not_swallowed() -> None:
         await task
     await settle()
     assert never.cancelled()
+
+
+async def test_a_session_that_asks_first_is_waited_for_and_then_dials() -> None:
+    asking = (Ask("t", Fetch("GET", "http://h/")),)
+    async with running({"begin": asking, "answered": (DIAL,)}) as run:
+        # The stand answers each call at once: with an error, here.
+        assert run.board.at_s == [0.0]
+        assert run.state is LineState.CONNECTED
+
+
+async def test_a_stop_while_a_session_asks_dials_nothing() -> None:
+    waiting: list[Any] = []
+    stand = Stand({"begin": (Ask("t", Fetch("GET", "http://h/")),)}, link="dial", url="ws://x/ws")
+    stand.line.around = msgspec.structs.replace(
+        stand.line.around, fetch=lambda *call: waiting.append(call)
+    )
+    run = Run(stand)
+    task = asyncio.create_task(run.supervisor.run())
+    await settle()
+    assert run.state is LineState.CONNECTING
+    assert len(waiting) == 1
+    run.supervisor.stop()
+    async with asyncio.timeout(5):
+        await task
+    assert run.board.at_s == []
+    assert list(stand.line.drivers) == []
+
+
+async def test_an_answer_that_parks_is_a_failed_line_that_needs_a_person() -> None:
+    script: dict[str, Any] = {
+        "begin": (Ask("t", Fetch("GET", "http://h/")),),
+        "answered": (Hangup(1000, "no", Park("needs_person: look")),),
+    }
+    async with running(script) as run:
+        assert run.state is LineState.FAILED
+        assert "needs-you" in run.stand.line.status().overlays
+        assert run.board.at_s == []
+
+
+async def test_the_state_of_a_dialled_line_is_kept_for_the_line_and_not_its_account() -> None:
+    def linked(_info: Any) -> Any:
+        return (Changed(LinkState.READY, Seat("qq", "qq")), Keep(b"s"))
+
+    async with running({"linked": linked}) as run:
+        assert run.stand.exchange.kept == [("", b"s")]
+
+
+async def test_a_renewed_login_is_no_failure_where_they_count_from_ready() -> None:
+    async with running({"receive": (Hangup(1000, "renewed", Now()),)}) as run:
+        run.stand.line.dialect = msgspec.structs.replace(
+            run.stand.line.dialect, resets_at_ready=True
+        )
+        for _ in range(8):
+            run.board.peer.say(b"x")
+            run.board.peer.pump()
+            await settle()
+            await run.advance(0.1)
+        assert len(run.board.at_s) == 9
+        assert run.state is LineState.CONNECTED
+
+
+async def test_a_line_that_failed_for_the_network_alone_probes() -> None:
+    answers = [LinkError("no route")] * 5
+    async with running(answers=answers, max_failures=3, probe_s=300.0) as run:
+        await run.advance(1)
+        await run.advance(2)
+        assert run.state is LineState.FAILED
+        assert run.stand.line.status().retry_in_s == 300.0
+        failed_at_s = run.board.at_s[-1]
+        for _ in range(2):
+            await run.advance(299)
+            assert run.state is LineState.FAILED
+            await run.advance(1)
+        assert run.board.at_s[3:] == [failed_at_s + 300, failed_at_s + 600]
+        assert run.stand.actions().count("line failed") == 1  # not at every probe
+        await run.advance(300)
+        assert run.state is LineState.CONNECTED
+        run.board.answers += [LinkError("no route")] * 3
+        run.board.peer.cut()
+        await settle()
+        for wait_s in (1, 2, 4):
+            await run.advance(wait_s)
+        assert run.stand.actions().count("line failed") == 2
+
+
+@pytest.mark.parametrize("end", [Park("give new cookies"), Again("refused")])
+async def test_a_line_that_failed_for_another_reason_does_not_probe(end: Any) -> None:
+    script = {"begin": (Hangup(1000, "no", end),)}
+    async with running(script, max_failures=1, probe_s=300.0) as run:
+        assert run.state is LineState.FAILED
+        await run.advance(1000)
+        assert run.state is LineState.FAILED
+        assert len(run.stand.sessions) == 1
+
+
+async def test_without_probes_a_failed_line_waits_for_a_person() -> None:
+    async with running(answers=[LinkError("no route")], max_failures=1) as run:
+        await run.advance(10_000)
+        assert (run.state, run.board.at_s) == (LineState.FAILED, [0.0])
+
+
+async def test_few_lines_dial_at_once_and_the_next_takes_the_free_place() -> None:
+    stand = Stand({"begin": (DIAL,)}, link="dial", url="ws://x/ws")
+    pace = Pace(stand.clock, max_dials=1)
+    held: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    async with running(answers=[held], pace=pace) as first, running(pace=pace) as second:
+        await second.advance(1)
+        assert (len(first.board.at_s), second.board.at_s) == (1, [])
+        held.set_result(None)
+        await settle()
+        await second.advance(1)
+        assert second.state is LineState.CONNECTED
+    assert pace.enter(asyncio.Event())  # every place was given back
+
+
+async def test_a_line_that_stops_while_it_waits_for_a_place_leaves_none_taken() -> None:
+    stand = Stand({"begin": (DIAL,)}, link="dial", url="ws://x/ws")
+    pace = Pace(stand.clock, max_dials=1)
+    assert pace.enter(asyncio.Event())
+    async with running(pace=pace) as run:
+        assert run.board.at_s == []
+    pace.leave()
+    assert pace.enter(asyncio.Event())
+
+
+async def test_new_credentials_give_up_what_is_prepared_with_the_old_ones() -> None:
+    waiting: list[Any] = []
+    stand = Stand({"begin": (Ask("t", Fetch("GET", "http://h/")),)}, link="dial", url="ws://x/ws")
+    stand.line.around = msgspec.structs.replace(
+        stand.line.around, fetch=lambda *call: waiting.append(call)
+    )
+    run = Run(stand)
+    task = asyncio.create_task(run.supervisor.run())
+    await settle()
+    run.supervisor.reconnect()
+    await settle()
+    assert len(waiting) == 1  # a reconnect alone asks for nothing anew
+    run.supervisor.renew()
+    await settle()
+    assert len(waiting) == 2
+    run.supervisor.stop()
+    async with asyncio.timeout(5):
+        await task
+
+
+async def test_a_line_that_is_told_to_come_back_does_not_look_connected_meanwhile() -> None:
+    async with running() as run:
+        run.supervisor.renew()
+        assert run.state is LineState.RECONNECTING
+        run.board.peer.pump()
+        await settle()
+        await run.advance(0.1)  # its turn in the pace
+        assert run.state is LineState.CONNECTED
+        assert len(run.board.at_s) == 2

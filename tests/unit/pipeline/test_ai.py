@@ -5,7 +5,7 @@ from trunkline.pipeline.decide import RuleHealth, compile_rulebook, decide
 from trunkline.pipeline.rulebook import DefaultSpec, RulebookSpec
 from trunkline.pipeline.trace import explain
 from trunkline.pipeline.turn import Source, VerdictKind
-from turns import STATE, rule, said, turn
+from turns import STATE, detail, rule, said, turn
 
 
 def book(*, defaults=(), **model):
@@ -85,3 +85,61 @@ def test_why_tells_what_went_wrong():
     assert "evil.example" in text
     text = "\n".join(explain(judged(answers={"model": Failed("throttled")}).trace, "zh"))
     assert "429" in text
+
+
+# -- bargaining: xianyu 15 --------------------------------------------------------------------
+
+SHOP = book(max_bargain_rounds=2, refusal="不能再低了")
+
+
+def bargain(words, state=STATE, rulebook=SHOP, item="9"):
+    """Decide on words that the model would answer; return the verdict and what is remembered."""
+    asked = turn(words, item=item)
+    verdict = decide(state, asked, rulebook, {}, RuleHealth())
+    if verdict.kind is VerdictKind.ASK:
+        assert verdict.state is state  # asking counts nothing: it may be asked again
+        back = {"model": ModelAnswer("好的")}
+        verdict = decide(state, asked, rulebook, back, RuleHealth())
+    return verdict
+
+
+def words_of(verdict):
+    return [reply.segments[0].text for reply in verdict.replies]
+
+
+def test_at_the_limit_the_refusal_is_said_without_asking():
+    state = STATE
+    for _ in range(2):
+        verdict = bargain("能便宜点吗", state)
+        assert words_of(verdict) == ["好的"]
+        state = verdict.state
+    refused = decide(state, turn("便宜点", item="9"), SHOP, {}, RuleHealth())
+    assert words_of(refused) == ["不能再低了"]
+    assert detail(refused.trace[-1]) == {"reason": "bargain-over"}
+    assert words_of(bargain("怎么发货", state)) == ["好的"]
+
+
+@pytest.mark.parametrize(("words", "item"), [("怎么发货", "9"), ("能便宜点吗", "")])
+def test_only_words_about_the_price_of_goods_count(words, item):
+    verdict = bargain(words, item=item)
+    assert words_of(verdict) == ["好的"]
+    assert verdict.state is STATE
+
+
+def test_a_model_that_fails_has_not_bargained():
+    asked = turn("便宜点", item="9")
+    verdict = decide(STATE, asked, SHOP, {"model": Failed("server")}, RuleHealth())
+    assert verdict.state is STATE
+
+
+def test_without_a_refusal_the_turn_goes_on():
+    rulebook = book(defaults=(DefaultSpec("稍等"),), max_bargain_rounds=1, refusal=" ")
+    state = bargain("便宜点", rulebook=rulebook).state
+    assert words_of(decide(state, turn("便宜点", item="9"), rulebook, {}, RuleHealth())) == ["稍等"]
+
+
+def test_the_words_are_the_owners_and_width_and_case_do_not_matter():
+    mine = book(max_bargain_rounds=1, refusal="no", price_words=("DEAL", " "))
+    state = bargain("any ｄｅａｌ?", rulebook=mine).state
+    assert state.counters == {"bargain": 1}
+    assert bargain("便宜点", rulebook=mine).state is STATE

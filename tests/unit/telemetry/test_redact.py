@@ -85,3 +85,18 @@ def test_a_secret_with_control_characters_is_masked_before_it_is_escaped():
     redactor.register(["line1\nline2"])
     assert redactor.clean("x line1\nline2 y") == f"x {MASK} y"
     assert redactor.clean("x line1\\nline2 y") == f"x {MASK} y"
+
+
+def test_renewed_secrets_are_masked_and_the_oldest_are_forgotten() -> None:
+    redactor = Redactor()
+    redactor.register(["fixed-secret"])
+    assert redactor.clean("fixed-secret token-one") == "••• token-one"
+    redactor.renew("shop", ["token-one"])
+    redactor.renew("job", ["other-token"])
+    assert redactor.clean("fixed-secret token-one other-token") == "••• ••• •••"
+    for token in ("token-two", "token-three", "token-three", "token-two"):
+        redactor.renew("shop", [token])
+    # The last one may still be in the air, a repeat is no renewal.
+    assert redactor.clean("token-one token-two token-three") == "••• ••• •••"
+    redactor.renew("shop", ["token-four"])
+    assert redactor.clean("token-one token-two other-token") == "token-one ••• •••"

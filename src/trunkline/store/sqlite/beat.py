@@ -113,6 +113,8 @@ def _write(
         execute(_SETTLE_RANGE, (first, last, beat.now_ms, shift))
     if beat.outcomes:
         _settle(connection, beat.outcomes, marks)
+    if beat.echoed or beat.withdrawn:
+        _take_back(connection, beat, marks)
     claimed = _claim(connection, beat.claims, marks) if beat.claims else {}
     _write_rare(connection, beat, marks)
     return claimed
@@ -178,6 +180,26 @@ def _settle(connection: Connection, outcomes: Sequence[Outcome], marks: Marks) -
         connection.executemany(last, values)
 
 
+def _take_back(connection: Connection, beat: Beat, marks: Marks) -> None:
+    """Write what own messages prove and end: echoes, and answers that a person has given herself.
+
+    Before the claims: what is withdrawn is not sent.
+    """
+    if beat.echoed:
+        places = marks.change(OUTBOX, [one.id for one in beat.echoed])
+        values = [
+            (one.id, one.at_ms, one.peer_id, seq)
+            for one, seq in zip(beat.echoed, places, strict=True)
+        ]
+        connection.executemany(SQL["settle_echoed"], values)
+    for conversation, why in beat.withdrawn:
+        rows = connection.execute(SQL["automatic_of_conversation"], (conversation,)).fetchall()
+        ids = [row[0] for row in rows]
+        places = marks.change(OUTBOX, ids)
+        expired = [(ident, beat.now_ms, why, seq) for ident, seq in zip(ids, places, strict=True)]
+        connection.executemany(SQL["expire"], expired)
+
+
 def _find_duplicates(connection: Connection, rows: Sequence[InboxRow]) -> frozenset[int]:
     """Return the places of rows that are stored, or that repeat an earlier one of the beat."""
     seen: set[tuple[bytes, int]] = set()
@@ -196,7 +218,7 @@ def _fly(flight: Flight, beat: Beat, claimed: dict[int, int]) -> None:
     """Follow in memory what the commit changed."""
     for first, last in beat.sent_ranges:
         flight.remove_range(first, last)
-    flight.remove(one.id for one in beat.outcomes)
+    flight.remove(one.id for one in chain(beat.outcomes, beat.echoed))
     sending = DeliveryState.SENDING
     flight.add([(row.id, row.conversation) for row in beat.outbox if row.state is sending])
     flight.add(list(claimed.items()))

@@ -40,6 +40,17 @@ SET state = ?2, mark = ?2, settled_ms = ?3, reason = ?5, seq = ?6, due_ms = ?7,
     peer_id = CASE WHEN ?4 = '' THEN peer_id ELSE ?4 END
 WHERE id = ?1 AND state = 2;
 
+-- name: settle_echoed
+UPDATE outbox
+SET state = 4, mark = NULL, settled_ms = ?2, reason = '', seq = ?4,
+    peer_id = CASE WHEN ?3 = '' THEN peer_id ELSE ?3 END
+WHERE id = ?1 AND state IN (2, 3, 4, 5);
+
+-- Ids that are no multiple of 16 answer a message (`ids.answer_id`); all others were asked for.
+-- name: automatic_of_conversation
+SELECT id FROM outbox INDEXED BY outbox_queued
+WHERE mark = 1 AND conversation = ? AND id & 15 != 0 ORDER BY id;
+
 -- name: claim
 UPDATE outbox
 SET state = 2, mark = NULL, attempt = attempt + 1, due_ms = 0, reason = '', seq = ?2
@@ -111,6 +122,13 @@ SELECT state FROM kept WHERE line = ? AND account = ?;
 -- name: due_turns
 SELECT conversation, due_ms, since_ms, kind, attempts FROM turn
 WHERE due_ms <= ? ORDER BY due_ms LIMIT ?;
+
+-- A line's name holds no slash, so the pair is told apart.
+-- name: due_turns_besides
+SELECT t.conversation, t.due_ms, t.since_ms, t.kind, t.attempts
+FROM turn t CROSS JOIN conversation c ON c.id = t.conversation
+WHERE t.due_ms <= ?1 AND c.line || '/' || c.account NOT IN (SELECT value FROM json_each(?2))
+ORDER BY t.due_ms LIMIT ?3;
 
 -- name: waiting
 SELECT id, conversation, key, kind, state, at_ms, attempts, reason, media, why, body

@@ -269,9 +269,11 @@ class SqliteStore:
             lambda db: outbox.expire_seat(db, self._stream, seat, reason, now_ms)
         )
 
-    async def due_turns(self, now_ms: int, limit: int) -> list[TurnRow]:
+    async def due_turns(
+        self, now_ms: int, limit: int, *, besides: Sequence[tuple[str, str]] = ()
+    ) -> list[TurnRow]:
         """Return turns whose time has come, earliest first."""
-        return await self._write(lambda db: turns.due(db, now_ms, limit))
+        return await self._write(lambda db: turns.due(db, now_ms, limit, besides))
 
     async def waiting(
         self, conversation: ConversationId

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from trunkline.ids import ConversationId
 from trunkline.store.contract import TurnRow
@@ -27,7 +29,14 @@ def end(connection: Connection, conversations: Iterable[ConversationId]) -> None
     connection.executemany(SQL["end_turn"], [(ident,) for ident in conversations])
 
 
-def due(connection: Connection, now_ms: int, limit: int) -> list[TurnRow]:
-    """Return turns whose time has come, earliest first."""
-    rows = connection.execute(SQL["due_turns"], (now_ms, limit)).fetchall()
+def due(
+    connection: Connection, now_ms: int, limit: int, besides: Sequence[tuple[str, str]] = ()
+) -> list[TurnRow]:
+    """Return turns whose time has come, earliest first, without those of some accounts."""
+    if besides:
+        left_out = msgspec.json.encode([f"{line}/{account}" for line, account in besides])
+        values = (now_ms, left_out.decode(), limit)
+        rows = connection.execute(SQL["due_turns_besides"], values).fetchall()
+    else:
+        rows = connection.execute(SQL["due_turns"], (now_ms, limit)).fetchall()
     return [TurnRow(ConversationId(row[0]), *row[1:]) for row in rows]

@@ -19,10 +19,11 @@ SOURCES = list(Path(trunkline.store.sqlite.__file__).parent.glob("*.py"))
 # These read a whole table on purpose: a start reads the whole file anyway (quick_check), and
 # `turn` holds only what is open.
 # `stream` is read from its old end, which retention keeps short.
+# `json_each` is a list that was handed in: accounts at their limit.
 SCANNED = {
     "left_sending": ("o",), "clamp_turns": ("turn",), "queued_chats": ("outbox", "q"),
     "tops": ("stream",), "stream_old": ("stream",), "stream_end": ("stream",),
-    "stream_start": ("stream",),
+    "stream_start": ("stream",), "due_turns_besides": ("json_each",),
     "delete_stream": ("stream",), "fill_active": ("n",), "tail_active": ("n",),
 }  # fmt: skip
 # What these sort is bounded: one visitor's rows, what waits at a start, a batch or its tail.
