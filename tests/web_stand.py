@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from trunkline.clock import FakeClock
 from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, Seen, Sent
-from trunkline.ids import DeliveryId
-from trunkline.lines.contract import LineState, LineStatus, SeatStatus
+from trunkline.ids import ConversationId, DeliveryId
+from trunkline.lines.contract import CredentialRefused, LineState, LineStatus, SeatStatus
 from trunkline.model.address import Address
 from trunkline.model.conversation import ConversationState
 from trunkline.model.message import Segments
+from trunkline.pipeline.asked import answer
 from trunkline.pipeline.decide import RuleHealth, compile_rulebook, decide
 from trunkline.pipeline.rulebook import RulebookSpec
 from trunkline.pipeline.turn import Turn, Verdict
@@ -49,6 +50,7 @@ class OneDesk:
         self.said: list[tuple[str, Segments]] = []
         self.takeovers: list[tuple[Address, str, float]] = []
         self.released: list[Address] = []
+        self.chats: dict[tuple[str, str, str], ConversationState] = {}
 
     async def send(
         self, address: Address, segments: Segments, *, dedupe: str = "", source: str = "api"
@@ -66,12 +68,27 @@ class OneDesk:
         self.said.append((line, segments))
         return Broadcast(3, 1)
 
-    async def take_over(self, address: Address, *, name: str = "", for_s: float = 600.0) -> int:
+    async def take_over(
+        self, address: Address, *, name: str = "", for_s: float | None = None
+    ) -> int:
+        for_s = 600.0 if for_s is None else for_s
         self.takeovers.append((address, name, for_s))
         return FakeClock().now_ms() + int(for_s * 1000)
 
     async def release(self, address: Address, *, reason: str = "") -> None:
         self.released.append(address)
+
+    async def enquire(
+        self, line: str, kind: str, ident: str, decide: Callable[[ConversationState], Verdict]
+    ) -> Verdict:
+        """Count in memory, as a store would."""
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        key = (line, kind, ident)
+        state = self.chats.get(key) or ConversationState(ConversationId(1), line, "", kind, ident)
+        verdict = decide(state)
+        self.chats[key] = verdict.state
+        return verdict
 
     async def wait_settled(self, ident: DeliveryId, timeout_s: float) -> None:
         self.waited.append((ident, timeout_s))
@@ -113,6 +130,11 @@ class OneFleet:
     def set_mode(self, name: str, mode: str) -> None:
         self.done.append(("mode", name, mode))
 
+    async def give_credential(self, name: str, text: str) -> None:
+        if "unb=" not in text:
+            raise CredentialRefused("no unb is among them")
+        self.done.append(("credential", name, text))
+
     def watch_frames(self, name: str, sink: Callable[[str, str, str], None]) -> Callable[[], None]:
         self.sinks.append(sink)
         return lambda: self.sinks.remove(sink)
@@ -127,6 +149,9 @@ class SomeRules:
         self.loaded_ms = FakeClock().now_ms()
         self.problems: Sequence[str] = ()
         self.restart_needed: Sequence[str] = ()
+
+    def answer(self, state: ConversationState, turn: Turn) -> Verdict:
+        return answer(state, turn, self.rulebook, RuleHealth())
 
     def try_on(self, state: ConversationState, turn: Turn) -> Verdict:
         return decide(state, turn, self.rulebook, {}, RuleHealth())

@@ -14,7 +14,7 @@ from trunkline.clock import FakeClock
 from trunkline.dialects.registry import DIALECTS
 from trunkline.model.segment import Segment
 from trunkline.web.app import make_app
-from trunkline.web.auth import FAILURE_WINDOW_S, LOCK_OUT_S, MAX_FAILURES, OPEN, Access
+from trunkline.web.auth import FAILURE_WINDOW_S, LOCK_OUT_S, MAX_FAILURES, OPEN, OPEN_HERE, Access
 from trunkline.web.body import BODY_TIMEOUT_S, MAX_BODY_BYTES, UPLOADS
 from trunkline.web.live import HEARTBEAT_S, MAX_VIEWERS, MAX_WAITING, Live
 from trunkline.web.services import Services
@@ -92,7 +92,13 @@ def _routes(app: FastAPI) -> Iterable[tuple[str, ...]]:
             raise SystemExit(f"no words for the route {route!r}")
         methods.setdefault((route.path, said), []).extend(sorted(route.methods or ()))
     for (path, said), found in methods.items():
-        yield " ".join(dict.fromkeys(found)), code(path), "open" if path in OPEN else "token", said
+        yield " ".join(dict.fromkeys(found)), code(path), _access(path), said
+
+
+def _access(path: str) -> str:
+    if path in OPEN_HERE:
+        return "open on loopback, else token"
+    return "open" if path in OPEN else "token"
 
 
 def _doors() -> Iterable[str]:

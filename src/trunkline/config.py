@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import BaseModel, SecretStr
@@ -40,7 +40,7 @@ from trunkline.configuration.sections import (
     StoreSection,
     parse_bind,
 )
-from trunkline.configuration.source import Source, is_private, read_source
+from trunkline.configuration.source import Source, is_private, is_reference, read_source
 from trunkline.configuration.tables import as_table, read_table, refuse_key
 from trunkline.configuration.templates import FILE_NAME, ensure_folder
 from trunkline.dialects.options import LineOptions
@@ -122,21 +122,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Machine lines that listen without a token (`guides 1`)."""
         return tuple(name for name, options in self.lines.items() if is_open(options, DIALECTS))
 
+    def credential_file(self, name: str) -> Path | None:
+        """Return the file that a line's credential is read from; None when it is in none."""
+        key = self.lines[name].credential_key
+        raw: dict[str, Any] = self.source.table["lines"][name]
+        value: Any = raw.get(key) if key else None
+        if not is_reference(value) or "file" not in value:
+            return None
+        return self.source.folder / str(value["file"])
+
     def secrets(self) -> list[str]:
         """Return every credential in clear, for the redactor only."""
         found = [secret for options in self.lines.values() for secret in secrets_of(options)]
         found += _clear(self.assistant.api_key)
         return list(dict.fromkeys(found))
 
-    def refreshed(self, name: str) -> LineOptions:
+    def refreshed(self, name: str, **given: str) -> LineOptions:
         """Return a line's options with its `{ file }` values read again (`design 5`).
+
+        Args:
+            name: of the line.
+            given: values to use instead of those that the configuration names.
 
         Raises:
             ConfigError: a value cannot be had or does not fit any more.
         """
         source = self.source
         problems = _problems(source.path, language_of(source.env))
-        raw = as_table(source.table["lines"][name], ("lines", name), problems)
+        raw = {**as_table(source.table["lines"][name], ("lines", name), problems), **given}
         options = read_line(source, name, raw, problems, DIALECTS)
         if options is None or len(problems):
             raise ConfigError(problems.texts())

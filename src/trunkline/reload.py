@@ -18,9 +18,11 @@ import msgspec
 
 from trunkline.clock import Clock
 from trunkline.config import Config, load_config
+from trunkline.dialects.options import LineOptions
 from trunkline.errors import ConfigError
 from trunkline.model.asking import HandlerSpec
 from trunkline.model.conversation import ConversationState
+from trunkline.pipeline.asked import answer
 from trunkline.pipeline.compiled import Handler
 from trunkline.pipeline.decide import (
     Rulebook,
@@ -77,6 +79,7 @@ class Reload:
         self._use = use
         self._tell = tell
         self._trial_health = RuleHealth()
+        self._asked_health = RuleHealth()
         self._rules = self.rulebook = compile_rulebook(config.rulebook)
         self._handlers: tuple[Handler, ...] = ()
         self.loaded_ms = clock.now_ms()
@@ -84,7 +87,7 @@ class Reload:
         self.restart_needed: Sequence[str] = ()
         # Read once more at the start: it may have been edited since it was read.
         self._taken: Stamp | None = None
-        self._seen = _stamp_of(config.path)
+        self._seen = stamp_of(config.path)
 
     @property
     def spec(self) -> RulebookSpec:
@@ -97,6 +100,10 @@ class Reload:
         Patterns that take too long are counted apart: a trial must not switch off a rule.
         """
         return decide(state, turn, self.rulebook, {}, self._trial_health)
+
+    def answer(self, state: ConversationState, turn: Turn) -> Verdict:
+        """Decide for somebody who asks by HTTP: by rules, item replies and default replies."""
+        return answer(state, turn, self.rulebook, self._asked_health)
 
     def use_handlers(self, specs: Iterable[HandlerSpec]) -> None:
         """Have the handlers of plugins asked from now on, instead of those before.
@@ -127,7 +134,7 @@ class Reload:
 
     async def look(self) -> None:
         """Take up an edit that has rested since the last look."""
-        stamp = await asyncio.to_thread(_stamp_of, self._started_with.path)
+        stamp = await asyncio.to_thread(stamp_of, self._started_with.path)
         has_rested, self._seen = stamp == self._seen, stamp
         if not has_rested or stamp == self._taken:
             return
@@ -178,13 +185,24 @@ def find_restarts(before: Config, after: Config) -> tuple[str, ...]:
         old, new = getattr(before, name), getattr(after, name)
         if name == "lines":
             names = dict.fromkeys((*old, *new))
-            found += [f"[lines.{line}]" for line in names if old.get(line) != new.get(line)]
+            found += [
+                f"[lines.{line}]"
+                for line in names
+                if _without_credential(old.get(line)) != _without_credential(new.get(line))
+            ]
         elif old != new:
             found.append(f"[{name}]")
     return tuple(found)
 
 
-def _stamp_of(path: Path | None) -> Stamp | None:
+def _without_credential(options: LineOptions | None) -> LineOptions | None:
+    """Return a line without what `credentials.py` takes up by itself."""
+    if options is None or not options.credential_key:
+        return options
+    return options.model_copy(update={options.credential_key: None})
+
+
+def stamp_of(path: Path | None) -> Stamp | None:
     """Return what changes when a file is written or replaced; None when it is not there."""
     if path is None:
         return None

@@ -145,12 +145,25 @@ class Client:
             CommandFailed: the server says no.
             Unreachable: it does not answer.
         """
+        return self._change("POST", path, body, headers)
+
+    def put(self, path: str, body: Any = None) -> dict[str, Any]:
+        """Ask for something to be so; raises as `post` does."""
+        return self._change("PUT", path, body, None)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """Ask for something to be no more; raises as `post` does."""
+        return self._change("DELETE", path, None, None)
+
+    def _change(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str] | None
+    ) -> dict[str, Any]:
         content = None if body is None else msgspec.json.encode(body)
         sent = dict(headers or {})
         if content is not None:
             sent["Content-Type"] = "application/json"
         with self._reaching():
-            answer = self._http.post(path, content=content, headers=sent)
+            answer = self._http.request(method, path, content=content, headers=sent)
         return self._read(answer.status_code, answer.content)
 
     @contextlib.contextmanager

@@ -16,6 +16,7 @@ from .output import ExitCode, fail, print_json, print_ready, say, text, warn
 
 if TYPE_CHECKING:
     from trunkline.dev.demo import Script
+    from trunkline.dev.market import MarketScript
     from trunkline.dev.people import People
 
 PROGRESS_S = 2.0
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def emulate(
-    dialect: Annotated[str, typer.Argument(help="contact | maim | onebot11")],
+    dialect: Annotated[str, typer.Argument(help="contact | maim | onebot11 | xianyu")],
     dial: Annotated[
         str, typer.Option("--dial", help=text("连接的地址", "the address to dial"))
     ] = "",
@@ -68,14 +69,19 @@ def emulate(
 ) -> None:
     """Let simulated people dial an address, or play the other side on a port."""
     _check(dialect, dial, port, role)
+    lines = _read_script(script)
+    faults = _read_faults(fault or [])
+    secret = token.read_text(encoding="utf-8").strip() if token is not None else ""
+    if port is not None and dialect == "xianyu":
+        from trunkline.dev.market import MarketScript
+
+        buyers = MarketScript(pace, messages, seed, lines, faults, secret)
+        raise SystemExit(_serve_market(port, buyers, as_json=as_json))
     if port is not None and role not in LISTENING_PEOPLE:
         from trunkline.dev.site import run_echo_site
 
         run_echo_site(dialect, port, print_ready)
         return
-    lines = _read_script(script)
-    faults = _read_faults(fault or [])
-    secret = token.read_text(encoding="utf-8").strip() if token is not None else ""
     if port is not None:
         from trunkline.dev.demo import Script
 
@@ -127,9 +133,20 @@ def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
             ExitCode.USAGE,
             text("--dial 与 --port 二选一", "give --dial URL or --port N, one of them"),
         )
-    known_roles = DIALECTS[dialect].roles
-    expected = known_roles[0] if port is not None else known_roles[-1]
-    listens = port is not None and role in LISTENING_PEOPLE and role in known_roles
+    found = DIALECTS[dialect]
+    # On a port the first role that listens; over there the last one, if it dials at all.
+    played = found.roles[-1:] if port is None else found.roles
+    allowed = found.dials if port is None else found.listens
+    expected = next((one for one in played if one in allowed), "")
+    if not expected:
+        fail(
+            ExitCode.USAGE,
+            text(
+                f"{dialect} 只能用 --port 模拟：线路拨出到它",
+                f"{dialect} is emulated with --port: a line dials it",
+            ),
+        )
+    listens = port is not None and role in LISTENING_PEOPLE and role in found.roles
     if role and role != expected and not listens:
         fail(
             ExitCode.USAGE,
@@ -143,6 +160,20 @@ def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
                 ExitCode.USAGE,
                 text("模拟只连接本机", "simulated people dial this machine only"),
             )
+
+
+def _serve_market(port: int, buyers: MarketScript, *, as_json: bool) -> int:
+    from trunkline.app import run_loop
+    from trunkline.dev.market import serve_market
+
+    async def main() -> int:
+        try:
+            tally = await serve_market(port, buyers, print_ready)
+        except ValueError as error:
+            fail(ExitCode.USAGE, str(error))
+        return _report(tally, as_json=as_json)
+
+    return run_loop(main)
 
 
 def _read_script(path: Path | None) -> tuple[str, ...]:

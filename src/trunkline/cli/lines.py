@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+import time
+from typing import Annotated, Any, Final
 
 import typer
 
 from .client import ConfigOption, JsonOption, UrlOption, connect, in_path
-from .output import format_table, print_json, say, text
+from .output import ExitCode, fail, format_table, print_json, say, text, warn
 from .rows import MODES, ago, clean, line_state, word
 
 NameArgument = Annotated[str, typer.Argument(help=text("线路名", "the line's name"))]
+
+MAX_CHARS: Final = 65_536
+PATIENCE_S: Final = 30.0
+LOOK_S: Final = 0.25
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +30,10 @@ def register(app: typer.Typer) -> None:
     group.command("resume", help=text("结束暂停", "End a pause."))(resume)
     group.command("reconnect", help=text("立即重连", "Dial now."))(reconnect)
     group.command("mode", help=text("自动、草稿或关闭", "auto, draft or off."))(mode)
+    group.command(
+        "credential",
+        help=text("换新凭证（从标准输入读）", "Give new credentials (read from stdin)."),
+    )(credential)
     app.add_typer(group, name="lines")
 
 
@@ -114,6 +124,31 @@ def mode(
 ) -> None:
     """Set one line's mode until the next start."""
     _steer(name, "mode", {"mode": wanted}, config, url)
+
+
+def credential(name: NameArgument, config: ConfigOption = None, url: UrlOption = "") -> None:
+    """Give a line new credentials, and wait until they work or do not."""
+    if sys.stdin.isatty():
+        warn(
+            text(
+                "粘贴凭证（闲鱼：整段 Cookie），回车后按 Ctrl-D",
+                "paste them (闲鱼: the whole Cookie header), then Enter and Ctrl-D",
+            )
+        )
+    given = sys.stdin.read(MAX_CHARS + 1).strip()
+    if not given:
+        fail(ExitCode.USAGE, text("标准输入是空的", "there is nothing on stdin"))
+    path = f"/api/v1/lines/{in_path(name)}"
+    with connect(config, url) as client:
+        line = client.put(f"{path}/credential", {"credential": given})
+        deadline_s = time.monotonic() + PATIENCE_S
+        while line["state"] not in ("CONNECTED", "FAILED") and time.monotonic() < deadline_s:
+            time.sleep(LOOK_S)
+            line = client.get(path)
+    _say_line(line)
+    if line["state"] != "CONNECTED":
+        code = ExitCode.WAITS_FOR_PERSON if "needs-you" in line["overlays"] else ExitCode.PROBLEM
+        fail(code, text("还没有连上", "it is not connected"), f"trunkline lines show {name}")
 
 
 def _steer(name: str, verb: str, body: Any, config: ConfigOption, url: str) -> None:

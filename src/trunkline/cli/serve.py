@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,8 +73,7 @@ def serve(
         fail(ExitCode.USAGE, text("--plain 只用于 --guides", "--plain is only for --guides"))
     tour = _plan_tour(port, is_plain=plain) if guides else None
     with _folder(config, tour, is_demo=demo) as path:
-        loaded = _load(path, port)
-        raise SystemExit(_run(loaded, tour, is_demo=demo))
+        raise SystemExit(_run(path, port, tour, is_demo=demo))
 
 
 def _plan_tour(port: int | None, *, is_plain: bool) -> Tour:
@@ -107,10 +106,10 @@ def _folder(config: Path | None, tour: Tour | None, *, is_demo: bool) -> Generat
         yield found
 
 
-def _load(path: Path, port: int | None) -> Config:
+def _load(path: Path, port: int | None, extra: Mapping[str, str]) -> Config:
     from trunkline.config import load_config
 
-    env = dict(os.environ)
+    env = {**os.environ, **extra}
     if port is not None:
         env["TRUNKLINE__SERVER__PORT"] = str(port)
     loaded = load_config(path, env)
@@ -119,11 +118,21 @@ def _load(path: Path, port: int | None) -> Config:
     return loaded
 
 
-def _run(config: Config, tour: Tour | None, *, is_demo: bool) -> int:
+def _run(path: Path, port: int | None, tour: Tour | None, *, is_demo: bool) -> int:
     from trunkline.app import App, run_loop
 
     async def main() -> int:
-        app = App(config)
+        async with contextlib.AsyncExitStack() as stack:
+            extra: Mapping[str, str] = {}
+            if is_demo:
+                from trunkline.clock import SystemClock
+                from trunkline.dev.demo import open_market
+
+                market, extra = await open_market(SystemClock())
+                stack.push_async_callback(market.stop)
+            return await live(App(_load(path, port, extra)))
+
+    async def live(app: App) -> int:
         ready = await app.start()
         people = None
         if is_demo:

@@ -34,7 +34,7 @@ HOUSE_PATHS: Final = (
 )  # fmt: skip
 # Keys that mean nothing in the other direction: said, not ignored.
 _DIAL_ONLY: Final = frozenset({
-    "ca_file", "headers", "jitter", "max_failures", "pin_sha256", "reconnect_backoff",
+    "ca_file", "headers", "jitter", "max_failures", "pin_sha256", "probe_s", "reconnect_backoff",
     "reconnect_interval_s", "subprotocol", "tls_insecure", "url", "user_agent",
 })  # fmt: skip
 _LISTEN_ONLY: Final = frozenset({"aliases", "bind", "origins", "path", "tls_cert", "tls_key"})
@@ -93,6 +93,9 @@ def read_line(
     if options is None:
         return None
     options = _with_absolute_paths(options, source.folder)
+    for key in options.missing:
+        if not problems.has((*path, key)):
+            problems.add((*path, key), f"缺少 {key}", f"{key} is required")
     _check_role(options, dialect, path, problems)
     _check_direction(raw, options, path, problems)
     _check_files(options, path, problems)

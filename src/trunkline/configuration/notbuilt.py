@@ -9,20 +9,22 @@ from typing import Final
 
 TABLES: Final = frozenset({"bridges", "notify"})
 
-DIALECTS: Final = frozenset({"boss", "xianyu"})
+DIALECTS: Final = frozenset({"boss"})
 
 # By table; `lines` holds for every line whose dialect does not have the key.
 KEYS: Final = {
-    "limits": frozenset({"max_dials"}),
     "lines": frozenset({
-        "cookies", "daily", "every_s", "http_url", "max_in_work", "probe_s", "resume_image",
-        "schema", "send_resume_image", "side", "takeover_for_s",
+        "cookies", "daily", "every_s", "http_url", "resume_image", "schema", "send_resume_image",
+        "side",
     }),
 }  # fmt: skip
 
 # Keys that every line's options have, but nothing acts on: of any dialect, and of one.
 IDLE_KEYS: Final = frozenset({"alias"})
-IDLE_KEYS_OF: Final = {"maim": frozenset({"subprotocol", "user_agent"})}
+IDLE_KEYS_OF: Final = {
+    "maim": frozenset({"subprotocol", "user_agent"}),
+    "xianyu": frozenset({"subprotocol"}),
+}
 
 # (dialect, role, link): both directions belong to both roles; those that are not there yet
 LINKS: Final[frozenset[tuple[str, str, str]]] = frozenset()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,7 @@ from .tables import as_tables, read_table
 
 MAX_IMAGE_BYTES: Final = 10 << 20  # reliability 2, Decoded image
 MAX_REPLY_CHARS: Final = 10_000
+_URL = re.compile(r"https?://[^\s/?#@]+(?:/\S{0,2000})?")
 _LINTED_KEY = re.compile(r"([a-z_]+): ")
 
 
@@ -174,9 +176,14 @@ def read_defaults(source: Source, problems: Problems) -> tuple[DefaultSpec, ...]
 
 
 def read_image(source: Source, name: str, path: KeyPath, problems: Problems) -> Image | None:
-    """Read a rule's picture from the configuration's folder, or note why it cannot be used."""
+    """Read a rule's picture from the configuration's folder, or note why it cannot be used.
+
+    An address (`https://…`) is taken as it is: whoever shows the picture fetches it.
+    """
     if not name:
         return None
+    if name.startswith(("http://", "https://")):
+        return _read_address(name, path, problems)
     file = source.folder / name
     try:
         with file.open("rb") as stream:
@@ -196,6 +203,13 @@ def read_image(source: Source, name: str, path: KeyPath, problems: Problems) -> 
         )
         return None
     return Image(data=data, name=Path(name).name)
+
+
+def _read_address(url: str, path: KeyPath, problems: Problems) -> Image | None:
+    if not _URL.fullmatch(url):
+        problems.add(path, "不是有效的图片网址", "is not the address of a picture")
+        return None
+    return Image(url=url, name=Path(urlsplit(url).path).name)
 
 
 def check_patterns(

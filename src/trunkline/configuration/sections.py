@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from trunkline.dialects.options import Names
-from trunkline.model.asking import ModelSpec
+from trunkline.model.asking import PRICE_WORDS, ModelSpec
 from trunkline.pipeline.rulebook import RulebookSpec
 
 from . import notbuilt
@@ -189,9 +189,14 @@ class LogSection(_Section):
 
 
 class Limits(_Section):
-    """`[limits]`: what one process takes on (`reliability 8`)."""
+    """`[limits]`: what one process takes on (`reliability 8`).
+
+    Attributes:
+        max_dials: lines that dial at the same moment; more wait for their turn. Source: xianyu 9
+    """
 
     max_connections: int = Field(10_000, ge=1, le=1_000_000)
+    max_dials: int = Field(5, ge=1, le=1000)
 
 
 class Dev(_Section):
@@ -243,6 +248,10 @@ class Assistant(_Section):
         denied: words that an answer may not have.
         per_minute, per_day: questions of one conversation.
         daily: questions of one account on one day; 0 = no limit.
+        max_bargain_rounds: in a chat about goods, so many messages about the price are answered by
+            the model, later ones by `bargain_refusal`; 0 = no limit.
+        bargain_refusal: "" = item reply or default reply.
+        price_words: what makes a message one about the price.
     """
 
     base_url: Annotated[str, AfterValidator(_http_url)] = ""
@@ -257,6 +266,9 @@ class Assistant(_Section):
     per_minute: int = Field(6, ge=1, le=1000)
     per_day: int = Field(60, ge=1, le=100_000)
     daily: int = Field(0, ge=0, le=1_000_000)
+    max_bargain_rounds: int = Field(3, ge=0, le=1000)
+    bargain_refusal: str = Field("不好意思，这已经是能给的最低价了，谢谢理解。", max_length=2000)
+    price_words: Names = PRICE_WORDS
 
     @model_validator(mode="after")
     def _is_whole(self) -> Assistant:
@@ -269,4 +281,12 @@ class Assistant(_Section):
     @property
     def spec(self) -> ModelSpec | None:
         """What the pipeline must know, None without an assistant."""
-        return ModelSpec(self.lines, self.fallback) if self.model else None
+        if not self.model:
+            return None
+        return ModelSpec(
+            self.lines,
+            self.fallback,
+            self.max_bargain_rounds,
+            self.bargain_refusal,
+            self.price_words,
+        )

@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from trunkline import __version__
 
-from .auth import OPEN, Guard
+from .auth import OPEN, OPEN_HERE, Guard
 from .body import BodyLimit
 from .headers import SecurityHeaders
 from .problem import add_handlers
@@ -29,6 +29,7 @@ from .routes import (
     lines,
     messages,
     rules,
+    xianyu,
 )
 from .routes.table import Route
 from .services import Services
@@ -36,6 +37,7 @@ from .services import Services
 TABLES = (
     demo.ROUTES, health.ROUTES, lines.ROUTES, conversations.ROUTES, messages.ROUTES,
     deliveries.ROUTES, broadcast.ROUTES, rules.ROUTES, events.ROUTES, feed.ROUTES,
+    xianyu.ROUTES,
 )  # fmt: skip
 
 __all__ = ["Services", "make_app"]
@@ -77,7 +79,7 @@ def make_app(services: Services) -> FastAPI:
 
 def _add(app: FastAPI, route: Route) -> None:
     # `Guard` decides; the scheme only tells readers of OpenAPI which routes need the token.
-    needs_token = [] if route.path in OPEN else [Security(HTTPBearer(auto_error=False))]
+    needs_token = [] if route.path in OPEN | OPEN_HERE else [Security(HTTPBearer(auto_error=False))]
     for method in route.methods:
         app.add_api_route(
             route.path,

@@ -26,7 +26,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.clock import Clock
 from trunkline.errors import ConfigError
-from trunkline.lines.caller import Caller, identify, is_host_allowed, parse_networks
+from trunkline.lines.caller import (
+    Caller,
+    identify,
+    is_host_allowed,
+    is_loopback,
+    parse_networks,
+)
 
 from .problem import Problem, Said, build_response
 
@@ -35,6 +41,12 @@ OPEN: Final = frozenset({
     "/demo", "/demo/app.js", "/demo/style.css", "/demo/icon.svg", "/demo/settings.json",
 })  # fmt: skip
 """Paths that anybody may read with GET or HEAD. Everything else needs the token."""
+
+OPEN_HERE: Final = frozenset({"/xianyu/reply"})
+"""Paths that this machine may call with any method while the server is bound to loopback.
+
+Source: guides 1; a browser's page cannot: it would have to ask before it sends JSON.
+"""
 
 IGNORES_PROXIES: Final = "/demo"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -170,6 +182,7 @@ class Guard:
         self._lock_out = LockOut(clock)
         names = (access.bind_host, *access.allowed_hosts)
         self._hosts = tuple(name.lower() for name in names if name)
+        self._is_bound_here = is_loopback(access.bind_host)
         self._proxies = parse_networks(access.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -185,7 +198,8 @@ class Guard:
         try:
             self._check(scope, headers)
         except Problem as problem:
-            response = build_response(problem, headers.get("accept-language", ""))
+            language = headers.get("accept-language", "")
+            response = build_response(problem, language, scope["path"])
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -198,9 +212,10 @@ class Guard:
         host = headers.get("host", "")
         if not is_host_allowed(host, self._hosts):
             raise Problem("wrong-host", Said(f"主机 {host[:100]}", f"Host {host[:100]}"))
-        is_open = path in OPEN and method in SAFE_METHODS
+        is_here = path in OPEN_HERE and caller.is_loopback and self._is_bound_here
+        is_open = is_here or (path in OPEN and method in SAFE_METHODS)
         if method not in SAFE_METHODS:
-            self._check_origin(headers)
+            self._check_origin(headers, is_here=is_here)
         is_authorized = self._is_authorized(headers, caller, is_open=is_open)
         if not is_open and not is_authorized:
             if not path.startswith("/api/") and not self._is_route(scope):
@@ -234,10 +249,12 @@ class Guard:
             raise Problem("forwarded")
         return caller
 
-    def _check_origin(self, headers: Headers) -> None:
+    def _check_origin(self, headers: Headers, *, is_here: bool) -> None:
         origin = headers.get("origin")
         if origin is None or origin in self._access.origins:
             return
+        if is_here and is_loopback(urlsplit(origin).hostname or ""):
+            return  # guides 1: a page of this machine itself
         if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
             raise Problem("origin")
 

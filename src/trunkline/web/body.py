@@ -18,6 +18,7 @@ from .problem import Problem, Said, build_response
 MAX_BODY_BYTES: Final = 1 << 20
 # A message may hold pictures. Source: reliability 8, upload.
 UPLOADS: Final = {"/api/v1/messages": 10 << 20, "/api/v1/broadcast": 10 << 20}
+SMALL: Final = {"/xianyu/reply": 64 << 10}  # Source: xianyu 13
 BODY_TIMEOUT_S: Final = 10.0
 
 
@@ -43,10 +44,13 @@ class BodyLimit:
             return
         headers = Headers(scope=scope)
         try:
-            limit_bytes = max(self._limit_bytes, UPLOADS.get(scope["path"], 0))
+            path = scope["path"]
+            limit_bytes = max(self._limit_bytes, UPLOADS.get(path, 0))
+            limit_bytes = min(limit_bytes, SMALL.get(path, limit_bytes))
             body = await self._read(headers, receive, limit_bytes)
         except Problem as problem:
-            response = build_response(problem, headers.get("accept-language", ""))
+            language = headers.get("accept-language", "")
+            response = build_response(problem, language, scope["path"])
             await response(scope, receive, send)
             return
         if body is None:

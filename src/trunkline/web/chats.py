@@ -64,10 +64,13 @@ class ConversationsOut(Shape):
 
 
 class TakeoverIn(Shape):
-    """Who takes a conversation, and for how long automatic answers are silent."""
+    """Who takes a conversation, and for how long automatic answers are silent.
+
+    `for_s`: null = as long as the line says (`takeover_for_s`).
+    """
 
     name: Annotated[str, Field(max_length=64)] = ""
-    for_s: Annotated[float, Field(gt=0, le=MAX_TAKEOVER_S)] = 600.0
+    for_s: Annotated[float | None, Field(gt=0, le=MAX_TAKEOVER_S)] = None
 
 
 class TakeoverOut(Shape):

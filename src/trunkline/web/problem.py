@@ -24,6 +24,8 @@ from .headers import HEADERS
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_DETAIL_CHARS: Final = 500
+# A route whose callers know nothing of problem documents. Source: guides 6, xianyu 13
+PLAIN: Final = frozenset({"/xianyu/reply"})
 _encoder = msgspec.json.Encoder()
 
 
@@ -204,10 +206,12 @@ def choose_text(said: Said | str, language: str) -> str:
     return said.zh if language == "zh" else said.en
 
 
-def build_response(problem: Problem, accept_language: str) -> Response:
-    """Build the document of a problem."""
+def build_response(problem: Problem, accept_language: str, path: str = "") -> Response:
+    """Build the document of a problem, or the plain answer of a path that has no such documents."""
     kind = KINDS[problem.code]
     language = choose_language(accept_language)
+    if path in PLAIN:
+        return _build_plain(problem, language)
     document = {
         "type": f"urn:trunkline:problem:{problem.code}",
         "title": choose_text(kind.title, language),
@@ -219,6 +223,20 @@ def build_response(problem: Problem, accept_language: str) -> Response:
     }
     headers = {"Content-Language": language, "Vary": "Accept-Language", **problem.headers}
     return Response(_encoder.encode(document), kind.status, headers, MEDIA_TYPE)
+
+
+def _build_plain(problem: Problem, language: str) -> Response:
+    """Build `{"detail": …}`: a sentence, or for a wrong body the list of what is wrong."""
+    kind = KINDS[problem.code]
+    said = choose_text(problem.detail, language) or choose_text(kind.title, language)
+    detail: object = said[:MAX_DETAIL_CHARS]
+    if kind.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        named: Iterable[Mapping[str, str]] = problem.extra.get("errors", ())
+        listed = [{"loc": ["body", one["field"]], "msg": one["message"]} for one in named]
+        detail = listed or [{"loc": ["body"], "msg": detail}]
+    return Response(
+        _encoder.encode({"detail": detail}), kind.status, dict(problem.headers), "application/json"
+    )
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -233,7 +251,10 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def _respond(request: Request, problem: Problem) -> Response:
-    return build_response(problem, request.headers.get("accept-language", ""))
+    path = request.url.path
+    if path in PLAIN and problem.code == "bad-request":
+        problem = Problem("invalid")  # what cannot be read as JSON at all. Source: xianyu 13
+    return build_response(problem, request.headers.get("accept-language", ""), path)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

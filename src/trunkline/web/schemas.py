@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import Seen
@@ -81,6 +81,12 @@ class ModeIn(Shape):
     """A line's mode until the next start."""
 
     mode: Mode
+
+
+class CredentialIn(Shape):
+    """What a line logs in with from now on (闲鱼: the cookie string). It is never given back."""
+
+    credential: Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
 
 
 class MessageIn(Shape):

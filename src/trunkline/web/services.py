@@ -69,6 +69,10 @@ class RulesInUse(Protocol):
         """What else was edited and is not in use before the next start."""
         ...
 
+    def answer(self, state: ConversationState, turn: Turn) -> Verdict:
+        """Decide for somebody who asks by HTTP."""
+        ...
+
     def try_on(self, state: ConversationState, turn: Turn) -> Verdict:
         """Decide on a turn that nobody waits for; what it costs is not held against the rules."""
         ...

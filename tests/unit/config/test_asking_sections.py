@@ -9,6 +9,8 @@ from trunkline.errors import ConfigError
 from trunkline.model.asking import ModelSpec
 
 MODEL = '[assistant]\nbase_url = "https://api.example/v1"\nmodel = "m"\n'
+SORRY = "抱歉，我暂时无法处理您的请求，请稍后再试。"
+REFUSAL = "不好意思，这已经是能给的最低价了，谢谢理解。"
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_an_assistant_is_read_whole(load):
     assert (chosen.base_url, chosen.model) == ("https://api.example/v1", "m")
     assert chosen.api_key.get_secret_value() == "sk-geheim-geheim"
     assert "geheim" not in repr(config)
-    assert config.rulebook.model == ModelSpec(("blog",), "f")
+    assert config.rulebook.model == ModelSpec(("blog",), "f", 3, REFUSAL)
     assert config.secrets() == ["sk-geheim-geheim"]  # for the redactor
     assert (chosen.timeout_s, chosen.links, chosen.per_day, chosen.per_minute) == (
         5.0, ("shop.example",), 9, 6,
@@ -57,7 +59,7 @@ def test_an_assistant_is_read_whole(load):
 
 
 def test_a_model_has_an_excuse_by_itself(load):
-    assert load(MODEL).rulebook.model == ModelSpec((), "抱歉，我暂时无法处理您的请求，请稍后再试。")
+    assert load(MODEL).rulebook.model == ModelSpec((), SORRY, 3, REFUSAL)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,10 @@ def test_a_model_has_an_excuse_by_itself(load):
 def test_what_is_wrong_is_named(problems, text, place):
     (found,) = problems(text)
     assert place in found
+
+
+def test_how_often_a_model_bargains_is_the_owners_to_say(load):
+    spec = load(
+        MODEL + 'max_bargain_rounds = 0\nbargain_refusal = "不行"\nprice_words = ["刀"]\n'
+    ).rulebook.model
+    assert (spec.max_bargain_rounds, spec.refusal, spec.price_words) == (0, "不行", ("刀",))

@@ -352,14 +352,19 @@ NOT_BUILT = [
     '[[bridges]]\nbetween = ["a", "b"]',
     '[[notify]]\nto = "x"',
     '[store]\nurl = "postgresql://h/db"',
-    "[limits]\nmax_dials = 5",
     '[lines.a]\ndialect = "boss"\ncookies = "x"',
-    '[lines.a]\ndialect = "xianyu"',
     '[lines.a]\ndialect = "boss"',
-    '[lines.a]\ndialect = "contact"\ntakeover_for_s = 600',
+    '[lines.a]\ndialect = "contact"\nevery_s = 600',
+    '[lines.a]\ndialect = "xianyu"\ncookies = "unb=1"\nsubprotocol = "x"',
     CORE + 'alias = "x"',
     '[lines.m]\ndialect = "maim"\nrole = "adapter"\nurl = "ws://h"\nuser_agent = "x"',
 ]
+
+
+def test_a_seller_needs_cookies(problems):
+    (found,) = problems('[lines.shop]\ndialect = "xianyu"')
+    assert "[lines.shop] cookies" in found
+    assert "required" in found
 
 
 @pytest.mark.parametrize("text", NOT_BUILT)

@@ -13,6 +13,7 @@ from trunkline.web.app import make_app
 from trunkline.web.auth import (
     MAX_ADDRESSES,
     OPEN,
+    OPEN_HERE,
     SAFE_METHODS,
     Access,
     LockOut,
@@ -33,6 +34,11 @@ def live_routes() -> list[tuple[str, str]]:
     return [(method, route.path) for route in app.routes for method in sorted(route.methods)]  # type: ignore[attr-defined]
 
 
+def test_what_is_open_here_is_a_route() -> None:
+    assert {path for _, path in live_routes()} >= OPEN_HERE
+    assert not OPEN & OPEN_HERE
+
+
 def test_every_open_path_is_a_route_that_only_reads() -> None:
     routes = live_routes()
     assert {path for _, path in routes} >= OPEN
@@ -45,6 +51,8 @@ async def test_a_route_is_open_only_if_the_table_says_so(method: str, path: str)
     answer = await call(app, method, re.sub(r"\{\w+\}", "x", path))
     if path in OPEN:
         assert answer.status in (200, 307)
+    elif path in OPEN_HERE:
+        assert answer.status == 422  # let in, and then it wants a body
     else:
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")

@@ -7,13 +7,13 @@ from typing import Final
 
 from fastapi import Response
 
-from trunkline.lines.contract import LineStatus
+from trunkline.lines.contract import CredentialRefused, LineStatus
 from trunkline.web.live import Shown, Viewer
 from trunkline.web.problem import Problem, Said
-from trunkline.web.schemas import LineOut, LinesOut, ModeIn, format_time, to_line
+from trunkline.web.schemas import CredentialIn, LineOut, LinesOut, ModeIn, format_time, to_line
 from trunkline.web.services import Services, Using
 
-from .table import GET, POST, Route
+from .table import GET, POST, PUT, Route
 
 
 def find_line(services: Services, name: str) -> LineStatus:
@@ -60,6 +60,16 @@ async def set_mode(services: Using, name: str, wanted: ModeIn) -> LineOut:
     return _steer(services, name, lambda line: services.fleet.set_mode(line, wanted.mode))
 
 
+async def give_credential(services: Using, name: str, given: CredentialIn) -> LineOut:
+    """Give new credentials: checked, written into the line's file, and the line dials anew."""
+    find_line(services, name)
+    try:
+        await services.fleet.give_credential(name, given.credential.get_secret_value())
+    except CredentialRefused as error:
+        raise Problem("invalid", str(error)) from error
+    return to_line(find_line(services, name))
+
+
 async def stream_frames(services: Using, name: str) -> Response:
     """Stream the line's frames as short texts: `<` in, `>` out; no bodies of secrets."""
     find_line(services, name)
@@ -88,5 +98,6 @@ ROUTES: Final = (
     Route(POST, "/api/v1/lines/{name}/resume", resume_line),
     Route(POST, "/api/v1/lines/{name}/reconnect", reconnect_line),
     Route(POST, "/api/v1/lines/{name}/mode", set_mode),
+    Route(PUT, "/api/v1/lines/{name}/credential", give_credential),
     Route(GET, "/api/v1/lines/{name}/frames", stream_frames),
 )

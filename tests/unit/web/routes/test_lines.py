@@ -59,3 +59,21 @@ async def test_a_line_that_is_not_there_names_those_that_are() -> None:
     answer = await call(make_app(make_services()), "GET", f"{PATH}/blgo", token=TOKEN)
     assert (answer.status, answer.json()["code"]) == (404, "no-such-line")
     assert "blog" in answer.json()["detail"]
+
+
+async def test_a_credential_is_given_and_never_shown() -> None:
+    fleet = OneFleet(line_status("shop"))
+    app = make_app(make_services(fleet=fleet))
+    path = f"{PATH}/shop/credential"
+    answer = await call(app, "PUT", path, token=TOKEN, json={"credential": "unb=1; a=secret-x"})
+    assert (answer.status, answer.json()["name"]) == (200, "shop")
+    assert "secret-x" not in str(answer.json())
+    assert fleet.done == [("credential", "shop", "unb=1; a=secret-x")]
+    for wrong in ({"credential": "secret-y"}, {"credential": ""}, {"credential": "u" * 65_537}, {}):
+        answer = await call(app, "PUT", path, token=TOKEN, json=wrong)
+        assert (answer.status, "secret-y" in str(answer.json())) == (422, False)
+    answer = await call(app, "PUT", path, json={"credential": "unb=1"})
+    assert answer.status == 401
+    other = await call(app, "PUT", f"{PATH}/x/credential", token=TOKEN, json={"credential": "unb="})
+    assert other.status == 404
+    assert len(fleet.done) == 1
