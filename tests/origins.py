@@ -15,6 +15,7 @@ from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Outcome, Say
 from trunkline.model.event import MessageReceived, Person
+from trunkline.model.history import Told
 from trunkline.model.message import plain_text
 from trunkline.model.segment import Text
 
@@ -50,6 +51,7 @@ class Endpoint:
         self.heard: list[str] = []
         self.open: dict[str, DeliveryId] = {}
         self.receipts: list[Any] = []
+        self.told: list[tuple[str, Told]] = []
         self.freed = 0
         self.flushes = 0
         facts = house.lines[line].facts
@@ -88,6 +90,9 @@ class Endpoint:
                 if settled.outcome is Outcome.LATER:
                     self.heard.remove(words)
                 self.house.core.settled(self, settled)
+
+    def tell(self, chat: Chat, told: Told) -> None:
+        self.told.append((chat.id, told))
 
     def flush(self) -> None:
         self._fail("flush")

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,9 +23,10 @@ from trunkline.assistants.contract import Assistant
 from trunkline.assistants.openai_compatible import OpenAiCompatible, Settings
 from trunkline.clock import ScaledClock, SystemClock
 from trunkline.config import Config, require_safe
+from trunkline.credentials import Credentials
 from trunkline.dialects.contract import Dial
 from trunkline.dialects.registry import DIALECTS
-from trunkline.errors import ConfigError
+from trunkline.errors import ConfigError, LinkError
 from trunkline.exchange.asking import Asker
 from trunkline.exchange.desk import Desk
 from trunkline.exchange.intake import Core, Outside
@@ -178,7 +179,14 @@ class App:
         await self.core.dispatch.learn()
         await self.core.carrying.learn()
         self.supervisors = self._make_supervisors()
-        self.fleet = NodeFleet(self.lines, self.supervisors, self._resumed)
+        self.credentials = Credentials(
+            config,
+            self.lines,
+            learn=self._learn,
+            renew=lambda name: self.supervisors[name].renew(),
+            tell=self._tell_credential,
+        )
+        self.fleet = NodeFleet(self.lines, self.supervisors, self._resumed, self.credentials.give)
         self.desk = Desk(
             core=self.core,
             store=self.store,
@@ -248,6 +256,7 @@ class App:
             meter=self.metrics,
             timer=lambda at_s, call: loop.call_at(loop.time() + at_s - clock.monotonic_s(), call),
             auth_failed=self.gate.auth_failed,
+            learn=self._learn,
             fetch=self.fetcher.fetch,
         )
         return {
@@ -261,23 +270,35 @@ class App:
             for line in self.lines.values()
             if line.options.link == "dial" and line.options.enabled
         ]
-        pace = Pace(self.clock)
+        pace = Pace(self.clock, self.config.limits.max_dials)
         return {
             line.name: Supervisor(
                 line,
                 dial=self.dial,
-                kept=self.store.kept,
+                kept=self._kept,
                 pace=pace,
                 has_sisters=len(dialled) > 1,
             )
             for line in dialled
         }
 
+    async def _kept(self, line: str, account: str) -> bytes | None:
+        state = self.core.last_kept(line, account)
+        if state is None:
+            state = await self.store.kept(line, account)
+        if state:
+            self.lines[line].learn(state)
+        return state
+
     async def dial(self, line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
         """Open a link for a line, with the trust that it configures."""
         if target.is_request:
             return open_calls(target, enter)
         options = line.options
+        dialled = sum(len(self.lines[name].drivers) for name in self.supervisors)
+        # The one that is about to be opened has its driver already.
+        if self.gate.links + dialled > self.config.limits.max_connections:
+            raise LinkError("max_connections of [limits] is reached")
         return await dial(
             target,
             enter,
@@ -396,6 +417,7 @@ class App:
             self._spawn(supervisor.run(), f"line {name}")
         self.watchdog.start()
         self._spawn(self.reload.run(), "reload")
+        self._spawn(self.credentials.run(), "credentials")
         self._spawn(self.plugins.run(), "plugins")
 
     # -- stop --------------------------------------------------------------------------------
@@ -525,6 +547,15 @@ class App:
         self.reload.use_handlers(self.plugins.specs)
         state = {"handlers": len(self.plugins.specs), "problems": self.plugins.notes()}
         self.tail.announce(RULES, "plugins", state)
+
+    def _learn(self, line: str, secrets: Sequence[str]) -> None:
+        ROOT.redactor.renew(line, secrets)
+
+    def _tell_credential(self, line: str, why_not: str) -> None:
+        if why_not:
+            self.log.error("credential edit refused", line=line, problem=why_not)
+        else:
+            self.log.info("credential taken up", line=line)
 
     def _use_rules(self, rulebook: Rulebook) -> None:
         self.core.use(decider(decide, rulebook, RuleHealth()))

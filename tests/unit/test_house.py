@@ -51,8 +51,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "guides": LOW | SIDES | {"exchange", "lines", "telemetry", "embed"},
     "testing": LOW | SIDES | {"exchange", "lines", "telemetry", "embed"},
     "dev": LOW | SIDES | {"exchange", "lines", "telemetry", "embed", "testing", "web"},
-    "reload": LOW | CONFIG | {"pipeline"},
-    "app": LOW | SIDES | CONFIG | {"exchange", "lines", "telemetry", "web", "reload"},
+    "credentials": LOW | CONFIG | {"dialects", "lines", "reload"},
+    "reload": LOW | CONFIG | {"pipeline", "dialects"},
+    "app": LOW
+    | SIDES
+    | CONFIG
+    | {"exchange", "lines", "telemetry", "web", "reload", "credentials"},
     "cli": LOW | SIDES | CONFIG | UPPER | {"exchange", "lines", "telemetry", "web", "app"},
     "__main__": frozenset({"cli"}),
     "__init__": LOW | SIDES | CONFIG | UPPER | {"lines", "telemetry", "web"},
@@ -115,6 +119,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "typer": ("cli/*",),
     "click": ("cli/*",),
     "tomlkit": ("config.py", "configuration/*"),
+    "openpyxl": ("configuration/sheets.py",),
     "pydantic": (
         "config.py", "configuration/*", "dialects/options.py", "dialects/*/options.py", "web/*",
     ),

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from trunkline.clock import Clock
+from trunkline.dev.market import MarketPlace, MarketScript
 from trunkline.dev.people import DialWith, People, World
 from trunkline.dialects.options import LineOptions
 from trunkline.dialects.registry import DIALECTS
@@ -17,7 +18,7 @@ from trunkline.ids import SystemIds
 from trunkline.telemetry.logs import get_logger
 
 _CONFIG = """\
-# The demo: a contact line, a maim core and a QQ bot, answered by rule; nothing leaves this machine.
+# The demo: a blog, a maim core, a QQ bot and a shop, answered by rule; nothing leaves this machine.
 [server]
 host = "127.0.0.1"
 port = 8080
@@ -31,6 +32,10 @@ path = "/ws"
 
 [lines.qq]
 dialect = "onebot11"
+
+[lines.shop]                   # the marketplace is simulated: the start says where it is
+dialect = "xianyu"
+cookies = { file = "shop.cookies" }
 
 [[rules]]
 name = "build"
@@ -61,7 +66,7 @@ priority = -100
 reply = "收到：{send_message}"
 
 [[default_replies]]
-lines = ["blog"]
+lines = ["blog", "shop"]
 reply = "收到：{send_message}"
 """
 VISITORS = 5
@@ -71,6 +76,8 @@ PACE_S = 6.0
 # What goes wrong now and then, at each line that somebody says: so that dropped repeats, refused
 # frames and reconnecting people can be seen. Seldom enough that the chats stay readable.
 FAULTS = {"double": 0.03, "malformed": 0.02, "cut": 0.02}
+MARKET_FAULTS = {"double": 0.03, "malformed": 0.02, "order": 0.05}
+SELLER = "2200000000001"
 ACCOUNT_FAULTS = FAULTS | {"odd": 0.05, "late": 0.02, "reorder": 0.02}
 ACCOUNT_PACE_S = 20.0  # at most five automatic answers a minute in one chat (`guides 4`)
 
@@ -78,8 +85,25 @@ ACCOUNT_PACE_S = 20.0  # at most five automatic answers a minute in one chat (`g
 def write_demo(folder: Path) -> Path:
     """Write the demo's configuration into an empty folder and return its path."""
     path = folder / "trunkline.toml"
+    path.touch(mode=0o600)  # it leads to a credential, if only a simulated one
     path.write_text(_CONFIG, encoding="utf-8")
+    cookies = folder / "shop.cookies"
+    cookies.touch(mode=0o600)
+    cookies.write_text(f"unb={SELLER}; cookie2=demo; _m_h5_tk=0123456789abcdef_1", encoding="utf-8")
     return path
+
+
+async def open_market(clock: Clock) -> tuple[MarketPlace, dict[str, str]]:
+    """Open the demo's marketplace; return it and the variables that lead the shop to it."""
+    script = MarketScript(pace_s=PACE_S, faults=MARKET_FAULTS)
+    place = MarketPlace(0, clock, script)
+    base = await place.start()
+    shop = "TRUNKLINE__LINES__SHOP__"
+    return place, {
+        f"{shop}URL": "ws" + base.removeprefix("http") + "/",
+        f"{shop}HTTP_URL": base,
+        f"{shop}UPLOAD_URL": base,
+    }
 
 
 class Demo:

@@ -9,7 +9,8 @@ from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.contract import Dialect
 from trunkline.dialects.maim import MAIM
 from trunkline.dialects.onebot11 import ONEBOT11
+from trunkline.dialects.xianyu import XIANYU
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    dialect.name: dialect for dialect in (CONTACT, MAIM, ONEBOT11)
+    dialect.name: dialect for dialect in (CONTACT, MAIM, ONEBOT11, XIANYU)
 }

@@ -39,7 +39,11 @@ def test_an_unknown_dialect():
         find_cast("smoke-signals")
 
 
-@pytest.mark.parametrize("name", sorted(DIALECTS))
+# Nobody dials a line of a dialect whose own side always dials: there is no peer to cast.
+SERVED = sorted(name for name, one in DIALECTS.items() if one.roles[0] in one.listens)
+
+
+@pytest.mark.parametrize("name", SERVED)
 def test_every_dialect_casts_peers_that_dial(name):
     dialect, cast = DIALECTS[name], find_cast(name)
     assert cast.manners <= MANNERS
