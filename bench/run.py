@@ -18,11 +18,13 @@ import sys
 import time
 from dataclasses import dataclass
 
-from servers import SERVERS, Running, Server, load, running
+from mqtt import CLIENTS, measure_mqtt
+from servers import SERVERS, Running, Server, load, marketplace, running, shop
 
 _BY_NAME = {server.name: server for server in SERVERS}
 _IDLE_CONNECTIONS = 1_000
-_SHARES = {"maim_message": 2, "aiocqhttp": 2, "nonebot": 8}  # slow ones get a part of the messages
+# Slow ones get a part of the messages.
+_SHARES = {"maim_message": 2, "aiocqhttp": 2, "nonebot": 8, "paho": 4}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Plan:
     rounds: int
     messages: int
     idle: int
+    accounts: int
+    pushes_per_s: int
+    pushing_s: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,30 @@ def measure_idle(server: Server, connections: int) -> dict[str, float]:
         }
 
 
+def measure_shop(plan: Plan) -> dict[str, float]:
+    """Push to the accounts of one process at a fixed rate; return how late it acknowledges."""
+    arguments = [
+        "--accounts", str(plan.accounts), "--rate", str(plan.pushes_per_s),
+        "--seconds", str(plan.pushing_s),
+    ]  # fmt: skip
+    with marketplace(arguments) as market:
+        assert market.stdin is not None
+        ready = json.loads(read(market.stdout, market, "ready").removeprefix("ready "))
+        with running(shop(ready["url"], plan.accounts)) as target:
+            read(market.stdout, market, "warm")
+            idle = settled_rss(target)
+            before = target.cpu_s()
+            market.stdin.write("go\n")
+            market.stdin.flush()
+            result = json.loads(read(market.stdout, market, "a result"))
+            used = target.cpu_s() - before
+            return result | {
+                "us": round(used / result["pushes"] * 1e6, 1),
+                "mb": round(target.rss_kib() / 1024, 1),
+                "connected_mb": round(idle / 1024, 1),
+            }
+
+
 def attempt(what: str, function, *arguments):
     """Measure, or say what is missing and go on: one server less does not void the others."""
     try:
@@ -152,10 +181,48 @@ def run_cells(plan: Plan) -> dict[tuple[str, str], dict[str, float]]:
     }
 
 
+def run_mqtt(plan: Plan) -> dict[str, dict[str, float]]:
+    """Receive MQTT in interleaved rounds; return median CPU µs by carrier and client."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for number in range(plan.rounds):
+        for carrier in ("websocket", "tcp"):
+            for client in CLIENTS:
+                share = _SHARES.get(client, 1)
+                what = f"mqtt {carrier} {client}"
+                us = attempt(what, measure_mqtt, client, carrier, plan.messages // share)
+                if us is not None:
+                    found.setdefault(carrier, {}).setdefault(client, []).append(us)
+                    say(f"  round {number + 1}: {what:24} {us:7.1f} µs")
+    return {
+        carrier: {name: round(statistics.median(all_us), 2) for name, all_us in clients.items()}
+        for carrier, clients in found.items()
+    }
+
+
+def mqtt_ratio(found: dict[str, dict[str, float]], carrier: str) -> float | None:
+    """Return paho's CPU time by ours, when both were measured."""
+    both = found.get(carrier, {})
+    return round(both["paho"] / both["trunkline"], 2) if len(both) == len(CLIENTS) else None
+
+
 def ratio(medians: dict, above: str, below: str, label: str) -> float | None:
     """Return one server's CPU time by another's, when both were measured."""
     first, second = medians.get((above, label)), medians.get((below, label))
     return round(first["us"] / second["us"], 2) if first and second and second["us"] else None
+
+
+def print_shop(row: dict | None) -> None:
+    """Print what a seller of many accounts wants to know."""
+    if row is None:
+        return
+    print(
+        f"{row['accounts']} accounts, {row['pushes']} pushes: acknowledged p50 {row['p50_ms']} ms, "
+        f"p99 {row['p99_ms']} ms, max {row['max_ms']} ms; {row['answers']} answers; "
+        f"{row['us']} µs CPU a push; {row['mb']} MB ({row['connected_mb']} MB before the pushes)"
+    )
+    if row["lost"]:
+        print(f"NOT ACKNOWLEDGED: {row['lost']}")
+    print()
 
 
 def print_table(medians: dict, idle: dict, report: dict) -> None:
@@ -170,9 +237,13 @@ def print_table(medians: dict, idle: dict, report: dict) -> None:
     print(f"\n{'server':14}{'KiB/idle connection':>20}{'idle MB':>10}{'start s':>9}")
     for server, row in idle.items():
         print(f"{server:14}{row['kib']:20.1f}{row['mb']:10.1f}{row['start_s']:9.2f}")
+    print(f"\n{'MQTT receive, QoS 1':24}{'CPU µs/message':>16}")
+    for carrier, clients in report["mqtt_us"].items():
+        for client, us in clients.items():
+            print(f"{f'{client} {carrier}':24}{us:16.1f}")
     print()
     for name, value in report["ratios"].items():
-        print(f"{name:40}{value if value is not None else 'not measured':>14}")
+        print(f"{name:44}{value if value is not None else 'not measured':>14}")
     print()
 
 
@@ -181,7 +252,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round")
     args = parser.parse_args()
-    plan = Plan(1, 2_000, 200) if args.quick else Plan(3, 20_000, _IDLE_CONNECTIONS)
+    plan = (
+        Plan(1, 2_000, 200, accounts=20, pushes_per_s=100, pushing_s=3)
+        if args.quick
+        else Plan(3, 20_000, _IDLE_CONNECTIONS, accounts=200, pushes_per_s=1_000, pushing_s=15)
+    )
     say(f"bench: {os.cpu_count()} cores, Python {sys.version.split()[0]}, {plan}")
     medians = run_cells(plan)
     idle: dict[str, dict[str, float]] = {}
@@ -193,11 +268,15 @@ def main() -> int:
                     "start_s"
                 ]  # a median, when there is one
             }
+    mqtt = run_mqtt(plan)
+    many = attempt("many accounts", measure_shop, plan)
     own, plain = idle.get("trunkline"), idle.get("websockets")
     report = {
         "cpu_us": {f"{server} {label}": row["us"] for (server, label), row in medians.items()},
         "p50_ms": {f"{server} {label}": row["p50_ms"] for (server, label), row in medians.items()},
         "idle": idle,
+        "mqtt_us": mqtt,
+        "accounts": many,
         "ratios": {
             "maim_message / trunkline 50×1": ratio(medians, "maim_message", "trunkline", "50×1"),
             "maim_message / trunkline 500×1": ratio(medians, "maim_message", "trunkline", "500×1"),
@@ -205,6 +284,8 @@ def main() -> int:
             "aiocqhttp / trunkline-qq 50×1": ratio(medians, "aiocqhttp", "trunkline-qq", "50×1"),
             "starlette / trunkline 50×1": ratio(medians, "starlette", "trunkline", "50×1"),
             "starlette / trunkline 500×1": ratio(medians, "starlette", "trunkline", "500×1"),
+            "paho / trunkline, MQTT receive, WebSocket": mqtt_ratio(mqtt, "websocket"),
+            "paho / trunkline, MQTT receive, TCP": mqtt_ratio(mqtt, "tcp"),
             "idle connection: trunkline / websockets": (
                 round(own["kib"] / plain["kib"], 2) if own and plain else None
             ),
@@ -212,6 +293,7 @@ def main() -> int:
         "quick": args.quick,
     }
     print_table(medians, idle, report)
+    print_shop(many)
     print(json.dumps(report, ensure_ascii=False))
     return 0 if ("trunkline", "50×1") in medians else 1
 

@@ -56,6 +56,24 @@ reply = "{send_message}"
 """
 
 
+OURS_SHOP = """\
+[log]
+level = "warning"
+
+[[rules]]
+name = "price"
+keywords = ["多少钱"]
+reply = "{{send_user_name}} 您好，页面价就是到手价"
+{lines}"""
+OURS_SHOP_LINE = """
+[lines.s{nth:03}]
+dialect = "xianyu"
+cookies = "unb=22{nth:08}; cookie2=c; _m_h5_tk=0123456789abcdef0123456789abcdef_1"
+url = "ws://{market}/"
+http_url = "http://{market}"
+"""
+
+
 @dataclass(frozen=True)
 class Server:
     """How to start one server.
@@ -151,7 +169,9 @@ def running(server: Server) -> Iterator[Running]:
     python = interpreter(server.environment)
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as folder:
         if server.config:
-            Path(folder, "trunkline.toml").write_text(server.config)
+            config = Path(folder, "trunkline.toml")
+            config.write_text(server.config)
+            config.chmod(0o600)  # it holds cookies
         log = Path(folder, "stderr.log")
         with log.open("w") as errors:
             started = time.perf_counter()
@@ -169,6 +189,27 @@ def running(server: Server) -> Iterator[Running]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def shop(market: str, accounts: int) -> Server:
+    """Return our server as the seller of so many accounts on a marketplace."""
+    lines = "".join(OURS_SHOP_LINE.format(nth=nth, market=market) for nth in range(accounts))
+    command = ("-m", "trunkline", "serve", "-c", "trunkline.toml", "--port", "0")
+    return Server("trunkline-shop", "", command, config=OURS_SHOP.format(lines=lines))
+
+
+@contextlib.contextmanager
+def marketplace(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start the load of a marketplace; it is killed when the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "bench/market.py"), *arguments],
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextlib.contextmanager

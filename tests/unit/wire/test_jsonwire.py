@@ -101,3 +101,17 @@ def test_encode():
     assert jsonwire.encode({"a": ["好", 1.5, None]}) == '{"a":["好",1.5,null]}'.encode()
     assert jsonwire.encode([math.nan, math.inf]) == b"[null,null]"
     assert jsonwire.encode(Frame("x")) == b'{"type":"x","value":null}'
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b'{"echo":"\\ud800"}', b'"\\ud800"'),
+        (b'\xef\xbb\xbf { "a" : {"echo":1} , "echo" : [ 1.0 ] } ', b"[ 1.0 ]"),
+        (b'{"echo":1,"echo":2}', b"2"),
+        (b'{"a":"\\"echo\\":3"}', b""),
+        (b"{}", b""),
+    ],
+)
+def test_one_field_as_it_came(data, found):
+    assert jsonwire.raw_field(data, "echo") == found

@@ -82,9 +82,11 @@ def test_every_truncation_is_malformed(value, data):
 def test_depth_equals_a_naive_count(text, limit):
     depth = deepest = 0
     is_inside = is_escaped = False
-    for sign in text:
+    for at, sign in enumerate(text):
         if is_escaped:
             is_escaped = False
+        elif sign == "\\" and not is_inside:  # no JSON: it takes a mark behind it away
+            is_escaped = text[at + 1 : at + 2] in ("\\", '"')
         elif is_inside:
             is_escaped = sign == "\\"
             is_inside = sign != '"'
