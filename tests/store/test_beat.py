@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+import msgspec
 import pytest
 
 from storekit import (
@@ -63,6 +64,63 @@ async def test_every_row_of_a_beat_comes_back_as_it_went(store: SqliteStore, cou
     found = await store.message(message_id(count - 1))
     assert found == (received[-1], chat(1))
     assert await store.answers(message_id(count - 1)) == [sent[-1]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 33, 50])
+async def test_ordinary_rows_come_back_as_they_went_also_among_others(
+    store: SqliteStore, count: int
+):
+    """Rows of the fast path are written by other sentences; what is odd in one must not be lost."""
+    plain = [message(n, why=b"why") for n in range(count)]
+    odd = [
+        message(count, why=b"w", state=WAITING),
+        message(count + 1, why=b"w", kind=EventKind.REQUEST),
+        message(count + 2, why=b"w", attempts=2),
+        message(count + 3, why=b"w", reason="r"),
+        message(count + 4, why=b"w", key=None),
+        message(count + 5, why=b""),
+        message(count + 6, why=b"w", body=b"x" * 40_000),
+        message(count + 7, why=b"w", kind=EventKind.NOTICE),
+    ]
+    leaving = [answer(n, state=SENDING, attempt=1, source="rule:any") for n in range(count)]
+    more = [
+        {"due_ms": 1}, {"settled_ms": 1}, {"reason": "r"}, {"peer_id": "p"}, {"dedupe": "d"},
+        {"context": b"c"}, {"attempt": 2}, {"state": QUEUED}, {"body": b"x" * 40_000},
+    ]  # fmt: skip
+    others = [
+        answer(count + n, **({"state": SENDING, "attempt": 1} | fields))
+        for n, fields in enumerate(more)
+    ]
+    received, sent = [*odd[:4], *plain, *odd[4:]], [*others[:4], *leaving, *others[4:]]
+    assert await put(store, conversations=[chat(1)], inbox=received, outbox=sent) == Committed()
+    assert {row.id: row for row in await all_messages(store)} == {row.id: row for row in received}
+    assert {row.id: row for row in await all_deliveries(store)} == {row.id: row for row in sent}
+
+
+async def test_a_late_row_keeps_its_place_in_the_stream_though_it_is_ordinary(store: SqliteStore):
+    await put(store, conversations=[chat(1)], inbox=[message(5, why=b"w")])
+    last = await store.last_change()
+    await put(store, inbox=[message(2, why=b"w")], outbox=[answer(2, state=SENDING, attempt=1)])
+    changes = await store.changes(last, 10)
+    assert [row.id for _, row, _ in changes.rows] == [message_id(2), answer(2).id]
+
+
+async def test_a_chat_that_is_known_under_another_id_rolls_everything_back(store: SqliteStore):
+    """The caller guessed that it is new: it must not answer without what is remembered of it."""
+    known = chat(1)
+    await put(store, conversations=[known])
+    guessed = msgspec.structs.replace(known, id=ConversationId(9), name="other")
+    result = await put(
+        store, conversations=[chat(2), guessed], inbox=[message(0, 9), message(1, 2)],
+        kept=[KeptState("mai", "bot", b"moved")],
+    )  # fmt: skip
+    assert result == Committed(known=(known,))
+    assert await all_messages(store) == []
+    assert await store.kept("mai", "bot") is None
+    assert await store.find_conversations([chat_key(1), chat_key(2)]) == [known, None]
+    assert await put(store, conversations=[chat(2)], inbox=[message(0), message(1, 2)]) == (
+        Committed()
+    )
 
 
 async def test_a_duplicate_rolls_everything_back_and_is_named(store: SqliteStore):
@@ -177,8 +235,10 @@ def chat_key(ident: int) -> tuple[str, str, str, str]:
 
 async def test_a_chat_cannot_have_two_rows(store: SqliteStore):
     await put(store, conversations=[chat(1)])
+    result = await put(store, conversations=[chat(2, peer="u1")])
+    assert result == Committed(known=(chat(1),))
     with pytest.raises(Exception, match="UNIQUE"):
-        await put(store, conversations=[chat(2, peer="u1")])
+        await put(store, conversations=[chat(3), chat(4, peer="u3")])  # nobody has it: our fault
 
 
 async def test_kept_state_is_replaced(store: SqliteStore):

@@ -23,7 +23,15 @@ from storekit import (
 from trunkline.clock import FakeClock
 from trunkline.ids import ConversationId
 from trunkline.model.delivery import DeliveryState
-from trunkline.store.contract import EventKind, InboxState, OutboxRow
+from trunkline.store.contract import (
+    CROWDED,
+    MAX_DRAFTS,
+    Edit,
+    EventKind,
+    InboxState,
+    OutboxRow,
+    PaceRow,
+)  # fmt: skip
 from trunkline.store.sqlite import SqliteStore
 
 DRAFT = DeliveryState.DRAFT
@@ -55,11 +63,56 @@ async def test_a_drafts_clock_starts_at_its_approval(store: SqliteStore, clock: 
     now_ms = clock.now_ms()
     assert await store.move_delivery(delivery_id(0), [DRAFT], QUEUED, "person")
     assert await store.move_delivery(delivery_id(1), [DRAFT], QUEUED, "person")
-    assert (await get(store, 0)).expires_ms == now_ms + 120_000
+    assert (await get(store, 0)).expires_ms == now_ms + 86_400_000, "as a send of a person"
     assert (await get(store, 1)).expires_ms == 0
     assert await store.expire(now_ms, 9) == []
     found = (await store.queued("mai", "bot", "", 9, now_ms)).rows
     assert [one.row.id for one in found] == [delivery_id(0), delivery_id(1)]
+
+
+@pytest.mark.parametrize("size", [10, 40_000])
+async def test_a_draft_and_a_persons_words_for_it_are_one_commit(store: SqliteStore, size: int):
+    """Also words that go to a file of their own; words that come too late change nothing."""
+    await put(store, conversations=[chat(1)], outbox=[answer(0, state=DRAFT)])
+    edit = Edit(b"x" * size, "person")
+    assert await store.move_delivery(delivery_id(0), [DRAFT], QUEUED, "person", edit)
+    row = await get(store, 0)
+    assert (row.state, row.body, row.source) == (QUEUED, edit.body, "person")
+    late = Edit(b"y" * size, "person")
+    assert not await store.move_delivery(delivery_id(0), [DRAFT], QUEUED, "person", late)
+    assert (await get(store, 0)).body == edit.body
+    connection = store._writing
+    assert connection is not None
+    (kept,) = connection.execute("SELECT length(body) FROM outbox").fetchone()
+    assert kept == (size if size == 10 else None)
+
+
+async def test_drafts_run_out_by_their_age_and_of_one_conversation_by_their_number(
+    store: SqliteStore,
+):
+    rows = [answer(nth, state=DRAFT) for nth in range(MAX_DRAFTS + 2)]
+    other = answer(30, 2, state=DRAFT, at_ms=NOW_MS + 50_000)
+    await put(
+        store, conversations=[chat(1), chat(2, line="api")], outbox=[*rows, other],
+        drafted=[ConversationId(1), ConversationId(2)],
+    )  # fmt: skip
+    found = await store.deliveries(states=[DeliveryState.EXPIRED], line="", cursor="", limit=9)
+    assert [(one.row.id, one.row.reason) for one in found.rows] == [
+        (delivery_id(1), CROWDED), (delivery_id(0), CROWDED),
+    ]  # fmt: skip
+    assert await store.drafts(99) == {"mai": MAX_DRAFTS, "api": 1}
+    assert await store.expire_drafts(NOW_MS, "old", NOW_MS, 99) == []
+    gone = await store.expire_drafts(NOW_MS + 50_000, "old", NOW_MS + 60_000, 3)
+    assert gone == [delivery_id(nth) for nth in (2, 3, 4)]
+    assert (await get(store, 2)).reason == "old"
+    assert len(await store.expire_drafts(NOW_MS + 50_000, "old", NOW_MS, 99)) == MAX_DRAFTS - 3
+    assert await store.drafts(99) == {"api": 1}
+
+
+async def test_what_a_line_used_up_of_its_pace_is_kept(store: SqliteStore):
+    await put(store, paces=[PaceRow("job", 20_000, 3, NOW_MS), PaceRow("a", 1, 1, 1)])
+    await put(store, paces=[PaceRow("job", 20_000, 4, NOW_MS + 6)])
+    assert await store.paces() == [PaceRow("a", 1, 1, 1), PaceRow("job", 20_000, 4, NOW_MS + 6)]
 
 
 async def test_what_is_requeued_is_not_settled_and_leaves_at_once(

@@ -153,8 +153,8 @@ async def test_a_visitor_who_left_gets_nothing_any_more(store: SqliteStore):
     chats = [chat(1, account="", peer="v1"), chat(2, account="", peer="v2")]
     rows = [answer(0, 1, state=QUEUED), answer(1, 2, state=QUEUED), answer(2, 1)]
     await put(store, conversations=chats, outbox=rows)
-    assert await store.expire_seat("mai", "", "v1", "the visitor left") == 1
-    assert await store.expire_seat("mai", "", "v1", "the visitor left") == 0
+    assert await store.expire_seat("mai", "", "v1", "the visitor left") == [delivery_id(0)]
+    assert await store.expire_seat("mai", "", "v1", "the visitor left") == []
     assert await states_of(store, [row.id for row in rows]) == [EXPIRED, QUEUED, SENDING]
     found = await store.delivery(delivery_id(0))
     assert found is not None

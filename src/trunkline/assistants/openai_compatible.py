@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True):
         links: hosts that an answer may name.
         denied: words that an answer may not have.
         daily: questions of one account on one day; 0 = no limit.
+        price_prompt, tech_prompt: instead of `prompt` where the price, or how the goods work, is
+            asked for; "" = `prompt` and a built-in one.
     """
 
     base_url: str
@@ -43,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
     per_minute: int = 6
     per_day: int = 60
     daily: int = 0
+    price_prompt: str = ""
+    tech_prompt: str = ""
 
 
 class OpenAiCompatible:
@@ -58,7 +62,7 @@ class OpenAiCompatible:
             daily=settings.daily,
         )
         self._censor = Censor(
-            prompt=settings.prompt,
+            prompt="\n".join((settings.prompt, settings.price_prompt, settings.tech_prompt)),
             secrets=(settings.api_key, *settings.secrets),
             links=settings.links,
             denied=settings.denied,
@@ -94,7 +98,9 @@ class OpenAiCompatible:
             self._breaker.leave()
             return Failed("quota")
         try:
-            text = await self._complete(_messages(self._settings.prompt, question, request))
+            text = await self._complete(
+                _messages(_prompt(self._settings, request), question, request)
+            )
         except asyncio.CancelledError:
             self._breaker.leave()
             raise
@@ -150,15 +156,35 @@ def _import_sdk() -> Any:
     return openai
 
 
+def _prompt(settings: Settings, request: ModelRequest) -> str:
+    """Return what the model is told first: by intent in a chat about goods. Source: xianyu 15"""
+    if not request.intent:
+        return settings.prompt
+    own = {"price": settings.price_prompt, "tech": settings.tech_prompt}.get(request.intent, "")
+    if own:
+        return own
+    if request.intent == "default" and settings.prompt:
+        return settings.prompt
+    return f"{settings.prompt}\n{_BUILT_IN[request.intent]}".strip()
+
+
 def _messages(prompt: str, question: Question, request: ModelRequest) -> list[Mapping[str, str]]:
     messages: list[Mapping[str, str]] = []
     if prompt:
         messages.append({"role": "system", "content": prompt})
     messages += ({"role": said.role, "content": said.text} for said in question.past)
-    messages.append({"role": "user", "content": request.text})
+    # What we tell stands before, and apart from, what a stranger says.
+    text = f"{request.about}\n\n买家说：{request.text}" if request.about else request.text
+    messages.append({"role": "user", "content": text})
     return messages
 
 
+_BUILT_IN: Final[Mapping[str, str]] = {
+    "default": "你是二手商品卖家的客服。用一两句话友好回答，40 字以内；不知道的事就说稍后确认。",
+    "price": "买家在谈价格。友好地用 40 字以内回答，让价要小步，绝不超过给出的优惠上限；"
+    "标价未知时不报价。",
+    "tech": "买家在问商品怎么用。40 字以内，只说给出的商品信息里有的事实，不知道就说稍后确认。",
+}
 _BY_NAME: Final[Iterable[tuple[str, str]]] = (
     ("APITimeoutError", "timeout"),
     ("TimeoutError", "timeout"),

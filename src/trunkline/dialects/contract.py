@@ -7,13 +7,14 @@ our own code raises `LocalProtocolError` and leaves the state unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from trunkline.clock import Clock
+from trunkline.dialects.schemas import SchemaSide
 from trunkline.errors import TrunklineError
 from trunkline.ids import DeliveryId, Ids
 from trunkline.model.address import Chat
@@ -196,6 +197,31 @@ class FindChats(msgspec.Struct, frozen=True):
     limit: int = 100
 
 
+class FindUnclear(msgspec.Struct, frozen=True):
+    """In which chats of this line did something become UNCERTAIN of late?
+
+    The answer is a tuple of `UnclearChat`, the newest first.
+
+    Args:
+        since_ms: not what became so before.
+        limit: of deliveries, 1 … 200.
+    """
+
+    since_ms: int = 0
+    limit: int = 50
+
+
+class UnclearChat(msgspec.Struct, frozen=True):
+    """A chat in which a delivery is UNCERTAIN.
+
+    Args:
+        at_ms: when the oldest one of them was decided.
+    """
+
+    chat: Chat
+    at_ms: int
+
+
 class DoSend(msgspec.Struct, frozen=True):
     """A person says something in a chat of this line. The answer is the delivery's id.
 
@@ -206,6 +232,19 @@ class DoSend(msgspec.Struct, frozen=True):
     chat: Chat
     segments: Segments
     name: str = ""
+
+
+class DoAnswer(msgspec.Struct, frozen=True):
+    """The line says something by itself because its owner allowed that beforehand, whatever the
+    mode. The answer is the delivery's id; an error while the line is off or a person has the chat.
+
+    Args:
+        key: what it answers: asked for again with the same key, nothing new is said.
+    """
+
+    chat: Chat
+    segments: Segments
+    key: str
 
 
 class DoTakeOver(msgspec.Struct, frozen=True):
@@ -293,10 +332,12 @@ class FindCarriedMessage(msgspec.Struct, frozen=True):
 
 
 Find: TypeAlias = (
-    FindChat | FindHistory | FindChats
+    FindChat | FindHistory | FindChats | FindUnclear
     | FindCarried | FindCarriedChats | FindCarriedMembers | FindCarriedMessage
 )  # fmt: skip
-Do: TypeAlias = DoSend | DoTakeOver | DoRelease | DoWatch | DoBroadcast | DoClose | DoCarry
+Do: TypeAlias = (
+    DoSend | DoAnswer | DoTakeOver | DoRelease | DoWatch | DoBroadcast | DoClose | DoCarry
+)  # fmt: skip
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
@@ -312,6 +353,8 @@ class Dial(msgspec.Struct, frozen=True):
     Args:
         url: `ws://` or `wss://`.
         max_message_bytes: as in `Admit`.
+        lenient_subprotocols: what the answer may name besides what was offered; without a name it
+            is good anyway. Source: boss 1
         is_request: nothing is opened: the session makes calls (`Fetch`), and its link is only the
             time that it lives. What it transmits goes nowhere.
     """
@@ -321,6 +364,7 @@ class Dial(msgspec.Struct, frozen=True):
     subprotocol: str | None = None
     max_message_bytes: int = 1 << 20
     is_request: bool = False
+    lenient_subprotocols: tuple[str, ...] = ()
 
 
 class Transmit(msgspec.Struct, frozen=True, gc=False):
@@ -397,6 +441,8 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
         is_staff: a person of ours sits there: told what happens, never sent a message.
         link_id: the peer's name for its connection, "" when it has none; an older link of the seat
             with the same name is closed 1000, also when the seat is shared.
+        refusal: an older link keeps its seat, and this one is closed 1008 with this text; "" = the
+            older one goes. Links of one seat that do not replace each other are no rivals.
     """
 
     key: str
@@ -407,6 +453,7 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
     is_brief: bool = False
     link_id: str = ""
     is_staff: bool = False
+    refusal: str = ""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -456,6 +503,18 @@ Effects: TypeAlias = Sequence[Effect]
 
 
 # -- the session ----------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Hurried(Protocol):
+    """A session that may owe what it has put off: the process stops, and the store goes on a while.
+
+    A session without it has nothing of the kind.
+    """
+
+    def hurry(self) -> Effects:
+        """Do it now: nothing is read any more, `finish` follows when what was read is stored."""
+        ...
 
 
 class Session(Protocol):
@@ -512,15 +571,29 @@ class Opening(msgspec.Struct, frozen=True):
         kind: what `admit` said; "" for a dialled link.
         clock: time, as an argument.
         ids: row ids, UUIDs and secrets, as an argument.
+        schema: the compiled schema that a person imported (`Dialect.schema`); b"" = none.
     """
 
     role: str
     kind: str
     clock: Clock
     ids: Ids
+    schema: bytes = b""
+
+
+# `(options, **arguments)`: yields each `Fetch`, is sent what came back, and returns the value.
+# Raises what went wrong. Pure.
+Talk: TypeAlias = Generator[Fetch, object, Any]
+SideCall: TypeAlias = Callable[..., Talk]
 
 
 def _no_secrets(_state: bytes) -> Sequence[str]:
+    return ()
+
+
+def no_aliases(chat: Chat, context: bytes) -> Sequence[Chat]:
+    """Return no other names: in most dialects a chat has one."""
+    del chat, context
     return ()
 
 
@@ -550,6 +623,7 @@ class Dialect(msgspec.Struct, frozen=True):
         secrets_of: what in a kept state must never be logged.
         resets_at_ready: failures are counted from the last READY, not from the last link that
             lived for a minute; links that end soon again and again count on (`guides 5`).
+        stable_s: otherwise a link that lived so long has failures counted anew.
         carriers: roles that may carry another line: what is said there reaches the link as a
             delivery (`Say` with its sender), what the link says goes there (`DoCarry`).
         account_of: `(options) → the account that its chats have`, for `carriers`; `seat_of` such a
@@ -560,6 +634,12 @@ class Dialect(msgspec.Struct, frozen=True):
         recognises: `first message → is this a peer of ours?`, asked when no head told; b"" means
             that the peer has kept silent: True from a dialect in which our side speaks first. Pure.
         http: what a listening line serves over plain HTTP; None = nothing.
+        schema: how a person gives it another schema of its messages; None = it has none.
+        calls: what the platform may be asked for over HTTP without a link, by name.
+        aliases: `(chat, context) → other chats that deliveries to the same people are written to`:
+            what we said there comes back as an own message of this one.
+        notices: names of the notices that it reports, patterns (`action:*`) among them; None =
+            peers make up their own.
     """
 
     name: str
@@ -577,11 +657,16 @@ class Dialect(msgspec.Struct, frozen=True):
     kinds: tuple[str, ...] = ()
     secrets_of: Callable[[bytes], Sequence[str]] = _no_secrets
     resets_at_ready: bool = False
+    stable_s: float = 60.0
     carriers: tuple[str, ...] = ()
     account_of: Callable[[Any], str] = _no_account
     claims: Callable[[Head], bool | None] | None = None
     recognises: Callable[[bytes], bool] | None = None
     http: HttpSide | None = None
+    schema: SchemaSide | None = None
+    calls: Mapping[str, SideCall] = {}
+    aliases: Callable[[Chat, bytes], Sequence[Chat]] = no_aliases
+    notices: Sequence[str] | None = None
 
 
 Direction: TypeAlias = Literal["listen", "dial"]
@@ -596,6 +681,9 @@ class Actor(msgspec.Struct, frozen=True):
         chats: where it speaks, each with the context that addresses what it says there.
         is_brief: its chats end with its link: what was unanswered then is asked nowhere again.
         dedupes: it drops a second copy of a message by the message's id.
+        remembers: its session sends again by itself what was not acknowledged on an earlier link.
+        rate: questions a second, at most; 0 = what the harness wants.
+        most_open: questions without an answer at once, at most; 0 = what the harness wants.
     """
 
     role: str
@@ -603,3 +691,6 @@ class Actor(msgspec.Struct, frozen=True):
     chats: Sequence[tuple[Chat, bytes]]
     is_brief: bool = False
     dedupes: bool = False
+    remembers: bool = False
+    rate: float = 0.0
+    most_open: int = 0

@@ -5,9 +5,9 @@ Values arrive resolved: `config.py` has replaced `{ env = â€¦ }` and `{ file = â
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 
 def _listed(value: object) -> object:
@@ -27,6 +27,9 @@ class LineOptions(BaseModel):
         link: who dials.
         enabled: false = no connection, nothing served.
         alias: what people call the line.
+        every_s: seconds between two deliveries of the line, whatever they are; 0 = any.
+        daily: deliveries of the line on one day of `[site] utc_offset_h`; more wait for the next
+            day, or expire; 0 = any number.
         mode: `auto` answers, `draft` asks a person first, `off` only stores.
         bind: `HOST:PORT` of further sockets that serve only this line's paths.
         tls_cert, tls_key: for those sockets.
@@ -55,13 +58,20 @@ class LineOptions(BaseModel):
         carries: the line that this one presents to who is on it; only for a role that plays a
             platform (onebot11 implementation).
         replay_s: how long what was said on the carried line waits for a framework that is away;
-            0 = not at all; None = until more than 1,000 messages wait.
+            0 = not at all, less than 10 counts as 10; None = until more than 1,000 messages wait.
+        loop_guard: on lines of platforms with accounts (boss, onebot11, xianyu): more than 5
+            automatic answers to one chat within a minute look like two machines that talk to each
+            other, and the chat gets none for 10 minutes; false = answer whatever comes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     # Which key holds what the account logs in with, so that it can be given anew; "" = none does.
     credential_key: ClassVar[str] = ""
+    # Which key names a picture in the configuration's folder that sessions need; "" = none does.
+    picture_key: ClassVar[str] = ""
+
+    _picture: bytes = PrivateAttr(b"")
 
     dialect: str
     role: str = ""
@@ -69,6 +79,8 @@ class LineOptions(BaseModel):
     enabled: bool = True
     alias: str = ""
     mode: Literal["auto", "draft", "off"] = "auto"
+    every_s: float = Field(0.0, ge=0, le=3600)
+    daily: int = Field(0, ge=0, le=1_000_000)
     bind: Names = ()
     tls_cert: str = ""
     tls_key: SecretStr | None = None
@@ -101,11 +113,23 @@ class LineOptions(BaseModel):
     retention_days: float | None = Field(None, gt=0)
     carries: str = ""
     replay_s: float | None = Field(None, ge=0)
+    loop_guard: bool = True
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """The valid tokens in clear, for constant-time comparison."""
         return tuple(token.get_secret_value() for token in self.token)
+
+    @property
+    def picture(self) -> bytes:
+        """The picture that `picture_key` names, b"" when there is none."""
+        return self._picture
+
+    def with_picture(self, data: bytes) -> Self:
+        """Return a copy that has this picture; whoever read the file calls it."""
+        copy = self.model_copy()
+        copy._picture = data  # noqa: SLF001 - our own copy
+        return copy
 
     @property
     def ping_s(self) -> float:
@@ -118,9 +142,27 @@ class LineOptions(BaseModel):
         return {"token": self.tokens}
 
     @property
+    def paced_s(self) -> float | None:
+        """Seconds between two deliveries of an account that leave singly; None = as they come."""
+        return None
+
+    @property
     def own_hosts(self) -> frozenset[str]:
         """Hosts that a `Fetch` of this line may reach though their address is private."""
         return frozenset()
+
+    @property
+    def login(self) -> str:
+        """Equal for two lines of one dialect that log in as the same account; "" = unknown.
+
+        Never the credential itself.
+        """
+        return ""
+
+    @property
+    def owner(self) -> str:
+        """The account's id, where the credential tells it, also a renewed one; "" = it does not."""
+        return ""
 
     @property
     def missing(self) -> tuple[str, ...]:

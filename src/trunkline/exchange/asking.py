@@ -28,7 +28,7 @@ from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.conversations import Key
 from trunkline.exchange.extras import DueTurn
 from trunkline.exchange.recall import recall
-from trunkline.exchange.turns import due_turn, readable
+from trunkline.exchange.turns import due_turn, readable, together
 from trunkline.ids import ConversationId, InboxId
 from trunkline.model.address import Chat
 from trunkline.model.asking import Answer, Failed, ModelRequest, PluginRequest, Question
@@ -320,7 +320,7 @@ class Asking:
                 return
             rows = await readable(self._store, rows)
             facts = self._facts.get(state.line)
-            taken = rows if facts is not None and facts.debounce_s else rows[:1]
+            taken = together(facts, rows)
             due = due_turn(turn, state, taken, {}, has_more=len(taken) < len(rows))
         except StoreError:
             self.forget(conversation)

@@ -65,6 +65,10 @@ class Posting(Protocol):
         """Return a conversation."""
         ...
 
+    def nudge(self) -> None:
+        """Say that a send has come into a beat, or will not: a stop may wait for it."""
+        ...
+
     def begin_post(self, key: Key, segments: Segments, source: str, *, number: int = 0) -> Post:
         """Put a message into the next beat."""
         ...
@@ -103,6 +107,7 @@ class Carriage:
         self._later = later
         self._on_trouble = on_trouble
         self._carries = 0
+        self.beginning = 0  # sends that are in no beat yet
         self._lanes: dict[tuple[str, str], _Lane] = {}
 
     # -- saying something --------------------------------------------------------------------
@@ -113,6 +118,7 @@ class Carriage:
             answer(StoreUnavailable("too many sends wait for their fate"))
             return
         self._carries += 1
+        self.beginning += 1
         wait = _Wait(answer, self._ended)
         self._spawn(self._carry(origin, request, wait))
 
@@ -121,7 +127,7 @@ class Carriage:
 
     async def _carry(self, origin: Origin, request: DoCarry, wait: _Wait) -> None:
         try:
-            begun = await self._begin(origin, request)
+            begun = await self._begun(origin, request)
             if isinstance(begun, Carried):
                 wait.end(begun)
                 return
@@ -138,6 +144,14 @@ class Carriage:
             accepted = Carried(Outcome.LATER, begun.number, ACCEPTED)
             self._later(CARRY_S, lambda: wait.end(accepted))
             await self._look(ident, begun, wait)
+
+    async def _begun(self, origin: Origin, request: DoCarry) -> Post | Carried:
+        """Begin, and say so: a stop waits for it, since a framework may have been told `async`."""
+        try:
+            return await self._begin(origin, request)
+        finally:
+            self.beginning -= 1
+            self._doing.nudge()
 
     async def _begin(self, origin: Origin, request: DoCarry) -> Post | Carried:
         """Find out what is meant and put it into the next beat, in the order of one chat."""

@@ -104,6 +104,11 @@ class Carrying:
         """Whether any line carries another."""
         return bool(self._carriers)
 
+    def is_heard(self, line: str) -> bool:
+        """Whether somebody who is there now is shown what is said on this line."""
+        find = self._router.find
+        return any(find(facts.name, facts.account) for facts in self._carriers.get(line, ()))
+
     # -- before a beat is planned ------------------------------------------------------------
 
     async def load(self, items: Sequence[Item]) -> Loaded:

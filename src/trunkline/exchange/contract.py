@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from trunkline.dialects.contract import Receipt, Seat, Settled
+from trunkline.dialects.contract import Receipt, Seat, Settled, no_aliases
 from trunkline.ids import ConversationId, DeliveryId
 from trunkline.model.address import Address, Chat
 from trunkline.model.capability import Traits
@@ -17,6 +17,9 @@ from trunkline.model.event import DurableEvent, Fleeting
 from trunkline.model.history import Told
 from trunkline.model.message import Segments
 from trunkline.pipeline.turn import Verdict
+
+DRAFT_LIFE_MS: Final = 86_400_000
+"""So long a draft waits for a person. Approved, it lives as long as its answer would have."""
 
 
 class Origin(Protocol):
@@ -111,6 +114,31 @@ class Router(Protocol):
         ...
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a line sends at most.
+
+    Args:
+        every_ms: between two deliveries of the line; 0 = any.
+        daily: deliveries of the line on one local day; 0 = any number.
+    """
+
+    every_ms: int = 0
+    daily: int = 0
+
+
+class PaceNow(msgspec.Struct, frozen=True):
+    """How a line's pace stands.
+
+    Args:
+        sent: deliveries that left today.
+        free_ms: when the next one may leave, 0 = now.
+    """
+
+    pace: Pace
+    sent: int
+    free_ms: int
+
+
 class LineFacts(msgspec.Struct):
     """What the exchange must know of a line. Owned and changed by the line, read at each beat.
 
@@ -127,6 +155,11 @@ class LineFacts(msgspec.Struct):
         carries: the line that it presents to who is on it, "" = none.
         account: of the chats that it shows of that line.
         replay_ms: how long what was said there waits for a link; 0 = not at all, None = for ever.
+        pace: how fast it sends at most; None = as fast as it can.
+        send_gap_s: deliveries of a seat leave one at a time and so far apart: the next is handed
+            over when the fate of the one before is known. So what a crash leaves unclear is what
+            was written, and nothing that waited. None = as they come.
+        aliases: other chats that deliveries to the people of a chat are written to.
     """
 
     name: str
@@ -146,6 +179,9 @@ class LineFacts(msgspec.Struct):
     carries: str = ""
     account: str = ""
     replay_ms: int | None = None
+    pace: Pace | None = None
+    send_gap_s: float | None = None
+    aliases: Callable[[Chat, bytes], Sequence[Chat]] = no_aliases
 
 
 class Meter(Protocol):
@@ -288,6 +324,10 @@ class Desk(Protocol):
 
     async def wait_settled(self, ident: DeliveryId, timeout_s: float) -> None:
         """Return when the delivery's state is final, or the time is over."""
+        ...
+
+    def pace(self, line: str) -> PaceNow | None:
+        """Return how a line's pace stands, None when it has none."""
         ...
 
     def wake(self) -> None:

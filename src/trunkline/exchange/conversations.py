@@ -7,6 +7,7 @@ through an overlay of its own (see `planning`), which becomes the cache only aft
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TypeAlias
 
 from trunkline.ids import ConversationId
@@ -39,6 +40,9 @@ class Conversations:
         self._capacity = capacity
         self._states: OrderedDict[Key, ConversationState] = OrderedDict()
         self._next_id = 1
+        # Returns the committed state, or None when it must be read. No method of ours around it:
+        # it is asked three times a message.
+        self.get: Callable[[Key], ConversationState | None] = self._states.get
 
     def start_at(self, next_id: int) -> None:
         """Set the first id that no conversation has."""
@@ -49,10 +53,6 @@ class Conversations:
         ident = self._next_id
         self._next_id = ident + 1
         return ConversationId(ident)
-
-    def get(self, key: Key) -> ConversationState | None:
-        """Return the committed state, or None when it must be read."""
-        return self._states.get(key)
 
     def put(self, key: Key, state: ConversationState) -> None:
         """Take a committed state."""

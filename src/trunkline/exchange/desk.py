@@ -9,11 +9,19 @@ from collections.abc import Callable, Mapping
 from trunkline.clock import Clock
 from trunkline.errors import StoreFull
 from trunkline.exchange.bodies import encode_say
-from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, Router, Seen, Sent
+from trunkline.exchange.contract import (
+    Broadcast,
+    Duplicates,
+    LineFacts,
+    PaceNow,
+    Router,
+    Seen,
+    Sent,
+)  # fmt: skip
 from trunkline.exchange.conversations import Key, chat_of
 from trunkline.exchange.extras import Enquiry
 from trunkline.exchange.intake import Core
-from trunkline.exchange.items import BROADCAST
+from trunkline.exchange.items import API, BROADCAST
 from trunkline.ids import ConversationId, DeliveryId
 from trunkline.model.address import MAX_ID_CHARS, Address
 from trunkline.model.conversation import ConversationState
@@ -22,7 +30,6 @@ from trunkline.model.message import Segments
 from trunkline.pipeline.turn import Verdict
 from trunkline.store.contract import Store
 
-API = "api"
 TAKEOVER_S = 600.0  # of a line where an own message takes nothing
 MAX_NAME_CHARS = 64
 NAMED = 10  # accounts that an error names
@@ -206,6 +213,10 @@ class Desk:
         finally:
             changed.cancel()
         return False
+
+    def pace(self, line: str) -> PaceNow | None:
+        """Return how a line's pace stands, None when it has none."""
+        return self._core.pacing.now_of(line)
 
     def wake(self) -> None:
         """Rows were changed from outside: look at the queues of the lines again."""

@@ -6,6 +6,9 @@ queued behind it and leaves in order by claims; with the commit of the last clai
 again. So the order within a conversation holds whatever failed, and the fast path costs one set
 look-up. A row that is about to be queued *holds* its seat until that is committed: a look at the
 store in between would find nothing there and open the way to what is newer.
+
+Seats of a line with `send_gap_s` are never direct: one row is claimed, and the next when its fate
+is committed and the gap is over.
 """
 
 from __future__ import annotations
@@ -16,11 +19,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from trunkline.clock import Clock
 from trunkline.dialects.contract import Seat
 from trunkline.errors import StoreUnavailable
 from trunkline.exchange.contract import LineFacts, Origin, Router
+from trunkline.exchange.pacing import Pacing, count_back
 from trunkline.exchange.planning import GONE
+from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.store.contract import Queued, Store
 
@@ -32,10 +39,27 @@ GONE_SEATS = 10_000
 RETRY_S = 1.0  # when the store is away
 UNREADABLE_RETRY_S = 60.0
 MAX_ALARM_S = 60.0
+# Longer than an answer takes: a delivery that waits for its echo holds up nothing behind it.
+SINGLE_S = 25.0
 BEAT = 0  # no delivery has this id
 _PROBE = Chat("\0account", "probe", "\0peer")
 
 Where = tuple[str, str]  # line, seat
+
+
+class Single(msgspec.Struct):
+    """The one delivery of a seat that is under way.
+
+    Args:
+        ident: of it.
+        next_s: the next is not handed over before.
+        late_s: … and not before this while its fate is unknown; 0 = it is not claimed yet.
+    """
+
+    ident: int
+    next_s: float = 0.0
+    late_s: float = 0.0
+    is_over: bool = False
 
 
 class Claimer(Protocol):
@@ -55,7 +79,9 @@ class Dispatch:
 
     Args:
         store, clock, facts, router: see `intake.Core`.
+        pacing: when a line with a pace may send.
         later: `(delay_s, call)`, the loop's timer.
+        expired: told of what expired because nobody comes back for it.
         on_trouble: told of a queue that cannot be read.
     """
 
@@ -66,14 +92,18 @@ class Dispatch:
         clock: Clock,
         facts: Mapping[str, LineFacts],
         router: Router,
+        pacing: Pacing,
         later: Callable[[float, Callable[[], None]], object],
+        expired: Callable[[Sequence[DeliveryId]], None],
         on_trouble: Callable[[str, BaseException], None],
     ) -> None:
         self._store = store
+        self._pacing = pacing
         self._clock = clock
         self._facts = facts
         self._router = router
         self._later = later
+        self._expired = expired
         self._on_trouble = on_trouble
         # Every seat with a QUEUED row, and how many were queued for it since it is in here.
         self._waiting: dict[Where, int] = {}
@@ -81,6 +111,8 @@ class Dispatch:
         self._held: dict[Where, set[int]] = {}
         # When a seat is looked at by itself; one alarm each, so their number has a bound.
         self._alarms: dict[Where, float] = {}
+        # Of seats that send singly, while the gap after the last one lasts: one each.
+        self._singles: dict[Where, Single] = {}
         self._is_overfull = False
         self._is_stale = False
         self._todo: dict[Where, None] = {}
@@ -92,6 +124,7 @@ class Dispatch:
 
     async def learn(self) -> None:
         """Read which seats have queued rows. Before the first link: all others are direct."""
+        await self._pacing.learn(self._store)
         self._waiting.update(dict.fromkeys(await self._read_seats(), 0))
 
     def review(self) -> None:
@@ -129,7 +162,7 @@ class Dispatch:
                 continue
             seat_key = facts.seat_of(chat)
             if is_brief and not self._router.find(line, seat_key):
-                await self._store.expire_seat(line, *scope(facts, seat_key), GONE)
+                self._expired(await self._store.expire_seat(line, *scope(facts, seat_key), GONE))
             else:
                 found[line, seat_key] = None
         return found
@@ -146,7 +179,10 @@ class Dispatch:
 
     def is_direct(self, line: str, seat_key: str) -> bool:
         """Whether nothing older waits for this seat."""
-        return (line, seat_key) not in self._waiting and not self._is_overfull
+        if (line, seat_key) in self._waiting or self._is_overfull:
+            return False
+        facts = self._facts.get(line)
+        return facts is None or facts.send_gap_s is None
 
     def seated(self, origin: Origin, seat: Seat) -> None:
         """A link is ready: what waits for its seat may leave."""
@@ -186,12 +222,19 @@ class Dispatch:
 
     def release(self, where: Where, ident: int) -> None:
         """That is committed, or given up: what waits may leave."""
+        self.done(where, ident)
         held = self._held.get(where)
         if held is not None:
             held.discard(ident)
             if not held:
                 del self._held[where]
         self.look(where)
+
+    def done(self, where: Where, ident: int) -> None:
+        """The fate of a delivery is committed, or it never left."""
+        single = self._singles.get(where)
+        if single is not None and single.ident == ident:
+            single.is_over = True
 
     def look(self, where: Where) -> None:
         """Look at the seat's queue soon."""
@@ -241,6 +284,7 @@ class Dispatch:
             try:
                 rows += await self._fetch(where, emptied)
             except StoreUnavailable:
+                count_back(self._pacing, self._counted(rows))
                 raise
             except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this seat only
                 self._on_trouble("read queue", error)
@@ -248,11 +292,46 @@ class Dispatch:
         if not rows:
             self._free(emptied)
             return
-        await claimer.claim(rows, lambda: self._free(emptied))
-        for where in emptied:
+        counted = self._counted(rows)
+        singles = [(where, self._singles[where]) for where in seats if where in self._singles]
+
+        def committed() -> None:
+            counted.clear()
+            for where, single in singles:
+                self._begin(where, single)
+            self._free(emptied)
+
+        await claimer.claim(rows, committed)
+        count_back(self._pacing, counted)
+        # Not claimed: the store is away, or a row cannot be written. It is looked at again.
+        unclaimed = [where for where, single in singles if not single.late_s]
+        for where in unclaimed:
+            self._singles.pop(where, None)
+        for where in dict.fromkeys((*emptied, *unclaimed)):
             if where in self._waiting and where not in self._todo:
-                # Not claimed: the store is away, or a row cannot be written. It is looked at again.
                 self._look_in(where, RETRY_S)
+
+    def _begin(self, where: Where, single: Single) -> None:
+        """The one delivery of a seat is claimed and handed over right now."""
+        facts = self._facts.get(where[0])
+        if single.late_s or facts is None:
+            return
+        now_s = self._clock.monotonic_s()
+        single.next_s = now_s + (facts.send_gap_s or 0.0)
+        single.late_s = now_s + SINGLE_S
+        self._look_in(where, SINGLE_S)
+
+    def _must_wait(self, where: Where) -> bool:
+        """Whether the one delivery of a seat, or the gap after it, holds up the next."""
+        single = self._singles.get(where)
+        if single is None:
+            return False
+        wait_s = (single.next_s if single.is_over else single.late_s) - self._clock.monotonic_s()
+        if wait_s > 0:
+            self._look_in(where, wait_s)
+            return True
+        del self._singles[where]
+        return False
 
     def _look_in(self, where: Where, delay_s: float) -> None:
         """Look at a seat later; an earlier alarm of it stays, a later one is replaced."""
@@ -283,18 +362,35 @@ class Dispatch:
         facts = self._facts.get(line)
         if facts is None or facts.is_paused or not self._router.find(line, seat_key):
             return []
+        if self._must_wait(where):
+            return []
+        is_single = facts.send_gap_s is not None
         count = self._waiting.setdefault(where, 0)
+        if not self._pacing.is_free(line):
+            self._pacing.wait(where, self.look)
+            return []
         account, peer = scope(facts, seat_key)
         now_ms = self._clock.now_ms()
-        queue = await self._store.queued(line, account, peer, CLAIM_BATCH, now_ms)
+        limit = 1 if is_single or facts.pace is not None else CLAIM_BATCH
+        queue = await self._store.queued(line, account, peer, limit, now_ms)
+        if queue.rows and facts.pace is not None:
+            self._pacing.take(line)
+        if queue.rows and is_single:
+            self._singles[where] = Single(queue.rows[0].row.id)
         if queue.depth == len(queue.rows):
             emptied[where] = count
         elif queue.rows:
-            self._todo[where] = None  # more waits behind these
+            if not is_single:  # else it is looked at again when the fate of this one is known
+                self._todo[where] = None  # more waits behind these
         elif queue.due_ms:
             delay_s = max(0.05, (queue.due_ms - now_ms) / 1000)
             self._look_in(where, min(delay_s, MAX_ALARM_S))
         return queue.rows
+
+    def _counted(self, rows: Sequence[Queued]) -> list[str]:
+        """Return the lines whose pace counts these rows, once for each row."""
+        lines = [row.conversation.line for row in rows]
+        return [line for line in lines if self._facts[line].pace is not None]
 
 
 def scope(facts: LineFacts, seat_key: str) -> tuple[str, str]:

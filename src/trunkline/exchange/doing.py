@@ -16,6 +16,7 @@ import msgspec
 
 from trunkline.clock import Clock
 from trunkline.dialects.contract import (
+    DoAnswer,
     DoBroadcast,
     DoCarry,
     DoRelease,
@@ -29,6 +30,8 @@ from trunkline.dialects.contract import (
     FindChat,
     FindChats,
     FindHistory,
+    FindUnclear,
+    UnclearChat,
 )  # fmt: skip
 from trunkline.errors import (
     LocalProtocolError,
@@ -47,6 +50,7 @@ from trunkline.exchange.items import BROADCAST, person_source, read_items
 from trunkline.exchange.telling import Telling
 from trunkline.exchange.watching import Watchers
 from trunkline.ids import DeliveryId
+from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.history import ChatFacts, History
@@ -63,6 +67,7 @@ UNREAD_ROWS: Final = 20
 MAX_HISTORY: Final = 200
 SITE_KIND: Final = "visitor"  # Source: contact 5.3
 LOOK_S: Final = 0.25
+ALLOWED: Final = "allowed"  # source of what a line says by itself
 _OPEN: Final = frozenset({DeliveryState.QUEUED, DeliveryState.SENDING})
 _GOT: Final = frozenset({DeliveryState.SENT, DeliveryState.CONFIRMED})
 
@@ -80,6 +85,10 @@ class Beating(Protocol):
 
     def post(self, post: Post) -> None:
         """Put a delivery that answers nothing into the next beat."""
+        ...
+
+    def nudge(self) -> None:
+        """Look again whether there is something to do."""
         ...
 
     def mark(self, mark: Mark) -> None:
@@ -132,7 +141,9 @@ class Doing:
             FindChat: self._find_chat,
             FindHistory: self._find_history,
             FindChats: self._find_chats,
+            FindUnclear: self._find_unclear,
             DoSend: self._do_send,
+            DoAnswer: self._do_answer,
             DoTakeOver: self._do_take_over,
             DoRelease: self._do_release,
             DoBroadcast: self._do_broadcast,
@@ -141,6 +152,15 @@ class Doing:
             FindCarriedMembers: lookups.find_members,
             FindCarriedMessage: lookups.find_message,
         }
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether something that was said is in no beat yet."""
+        return self._carriage.beginning > 0
+
+    def nudge(self) -> None:
+        """Have the beat look again whether it may stop."""
+        self._core.nudge()
 
     # -- what sessions ask -------------------------------------------------------------------
 
@@ -204,6 +224,17 @@ class Doing:
             found.append(await self._facts_of(key, state))
         return tuple(found)
 
+    async def _find_unclear(self, origin: Origin, request: FindUnclear) -> tuple[UnclearChat, ...]:
+        limit = min(max(request.limit, 1), MAX_HISTORY)
+        states = (DeliveryState.UNCERTAIN,)
+        page = await self._store.deliveries(states=states, line=origin.line, cursor="", limit=limit)
+        found: dict[Chat, int] = {}
+        for queued in page.rows:
+            row = queued.row
+            if row.settled_ms >= request.since_ms:
+                found[queued.conversation.chat] = row.at_ms  # the oldest comes last
+        return tuple(UnclearChat(chat, at_ms) for chat, at_ms in found.items())
+
     async def _facts_of(self, key: Key, state: ConversationState) -> ChatFacts:
         rows = await self._store.history(state.id, 0, UNREAD_ROWS)
         last = await read_items(self._store, rows[:1])
@@ -236,6 +267,20 @@ class Doing:
             person_source(request.name),
             context=_encode({"operator": request.name}),
         )
+
+    async def _do_answer(self, origin: Origin, request: DoAnswer) -> DeliveryId:
+        """Say what the line's owner allowed, once for each key. Source: guides 6 (drafts)"""
+        key = key_of(origin.line, request.chat)
+        dedupe = f"{origin.line}:{request.key}"
+        earlier = await self._store.delivery_by_dedupe(dedupe)
+        if earlier is not None:
+            return earlier
+        state = await self.find(key)
+        if self._facts[origin.line].mode == "off":
+            raise LookupError(f"line {origin.line} answers nothing by itself")
+        if state is not None and state.taken_until_ms > self._clock.now_ms():
+            raise LookupError(f"a person has {request.chat.kind} {request.chat.id}")
+        return await self.post(key, request.segments, ALLOWED, dedupe=dedupe)
 
     async def _do_take_over(self, origin: Origin, request: DoTakeOver) -> bool:
         key = key_of(origin.line, request.chat)

@@ -128,7 +128,11 @@ class SentRange(msgspec.Struct, frozen=True, gc=False):
 
 
 class Extras(msgspec.Struct):
-    """Everything but events that the next beat writes."""
+    """Everything but events that the next beat writes.
+
+    Args:
+        unsaid: answers that the store let expire: what they used up is given back.
+    """
 
     outcomes: list[Outcome] = []
     ranges: list[SentRange] = []
@@ -138,6 +142,7 @@ class Extras(msgspec.Struct):
     enquiries: list[Enquiry] = []
     kept: dict[tuple[str, str], bytes] = {}
     turns: list[DueTurn] = []
+    unsaid: list[Queued] = []
 
     def is_empty(self) -> bool:
         """Whether nothing at all waits."""
@@ -150,6 +155,7 @@ class Extras(msgspec.Struct):
             or self.enquiries
             or self.kept
             or self.turns
+            or self.unsaid
         )
 
     def is_urgent(self) -> bool:
@@ -169,6 +175,7 @@ class Extras(msgspec.Struct):
         self.marks[:0] = older.marks
         self.enquiries[:0] = older.enquiries
         self.turns[:0] = older.turns
+        self.unsaid[:0] = older.unsaid
         for key, state in older.kept.items():
             self.kept.setdefault(key, state)
 
@@ -189,6 +196,7 @@ class Extras(msgspec.Struct):
             *(Extras(enquiries=[one]) for one in self.enquiries),
             *(Extras(kept={key: state}) for key, state in self.kept.items()),
             *(Extras(turns=[one]) for one in self.turns),
+            *(Extras(unsaid=[one]) for one in self.unsaid),
         ]
 
 

@@ -15,6 +15,7 @@ from trunkline.model.history import HistoryItem, Speaker
 from trunkline.model.message import Segments
 from trunkline.store.contract import InboxRow, OutboxRow, Store
 
+API: Final = "api"
 PERSON: Final = "person"
 BROADCAST: Final = "broadcast"
 _SPEAKERS: Final[Mapping[str, Speaker]] = {PERSON: "operator", BROADCAST: "system"}

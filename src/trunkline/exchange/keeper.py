@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from trunkline.clock import Clock
 from trunkline.errors import StoreUnavailable
+from trunkline.exchange.contract import DRAFT_LIFE_MS
 from trunkline.exchange.intake import Core
 from trunkline.exchange.turns import Turns
 from trunkline.store.contract import Retention, Store
@@ -16,6 +17,7 @@ MIN_FREE_SHARE = 0.02
 STEP_S = 0.25
 EXPIRE_EVERY_S = 5.0
 EXPIRE_BATCH = 500
+UNAPPROVED = "nobody approved it within 24 h"
 RETAIN_EVERY_S = 3600.0
 INDEX_ROWS = 4096  # as many in one go, and no fewer while more may come
 INDEX_EVERY_S = 60.0  # however few
@@ -96,10 +98,16 @@ class Keeper:
         if now_s < self._expire_at_s:
             return
         self._expire_at_s = now_s + EXPIRE_EVERY_S
-        expired = await self._store.expire(self._clock.now_ms(), EXPIRE_BATCH)
+        now_ms = self._clock.now_ms()
+        old = await self._store.expire_drafts(
+            now_ms - DRAFT_LIFE_MS, UNAPPROVED, now_ms, EXPIRE_BATCH
+        )
+        if old:
+            self._core.expired(old)
+        expired = await self._store.expire(now_ms, EXPIRE_BATCH)
         if expired:
             self._core.expired(expired)
-        if len(expired) == EXPIRE_BATCH:
+        if EXPIRE_BATCH in (len(expired), len(old)):
             self._expire_at_s = now_s  # there is more of it
         if expired or self._core.dispatch.is_overfull:
             self._core.dispatch.review()

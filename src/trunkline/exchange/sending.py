@@ -24,6 +24,8 @@ Trouble: TypeAlias = Callable[[str, BaseException], None]
 _WORTH: Mapping[Fate, int] = {
     Fate.LATER: 0, Fate.REFUSED: 1, Fate.UNCERTAIN: 2, Fate.SENT: 3, Fate.CONFIRMED: 4,
 }  # fmt: skip
+_CONFIRMED = Fate.CONFIRMED
+_LATER = Fate.LATER
 RETRY_CEILING_S = 30.0
 _STATES: Mapping[Fate, DeliveryState] = {
     Fate.CONFIRMED: DeliveryState.CONFIRMED,
@@ -75,6 +77,7 @@ class Sender:
         outcome: takes one outcome for the next beat, with the (line, seat) it belongs to.
         range_sent: takes a beat whose deliveries were all written, with the seats where something
             waits behind them.
+        give_back: told a line with a pace that counted what did not leave.
         on_trouble: told of a fault of ours in a link.
     """
 
@@ -87,8 +90,10 @@ class Sender:
         dispatch: Dispatch,
         outcome: Callable[[Outcome, Where], None],
         range_sent: Callable[[SentRange, Collection[Where]], None],
+        give_back: Callable[[str], None],
         on_trouble: Trouble,
     ) -> None:
+        self._give_back = give_back
         self._clock = clock
         self._facts = facts
         self._router = router
@@ -101,7 +106,7 @@ class Sender:
 
     def settled(self, origin: Origin, settled: Settled) -> None:
         """Note what a session says of a delivery."""
-        if settled.outcome is Fate.LATER and not settled.wait_s and origin.can_send:
+        if settled.outcome is _LATER and not settled.wait_s and origin.can_send:
             # The link is there and still it does not go: at once would be for ever at once.
             out = self._open.get(settled.delivery_id)
             attempt = out.delivery.attempt if out is not None else 1
@@ -129,6 +134,9 @@ class Sender:
             for one in claim.rows
             if one.row.id not in unclaimed and (outgoing := self._outgoing(one)) is not None
         ]
+        for one in (one for claim in claims for one in claim.rows) if unclaimed else ():
+            if one.row.id in unclaimed:
+                self._dispatch.release(self._where(one), one.row.id)
         outgoing = [*answers, *claimed]
         if not outgoing:
             return
@@ -181,6 +189,10 @@ class Sender:
                 self._collected[out.delivery.id] = Settled(out.delivery.id, Fate.LATER)
         return by_origin
 
+    def _where(self, queued: Queued) -> Where:
+        line = queued.conversation.line
+        return line, self._facts[line].seat_of(queued.conversation.chat)
+
     def _outgoing(self, queued: Queued) -> Outgoing | None:
         """Build what leaves; a row that cannot be read is DEAD and holds nothing up."""
         conversation = queued.conversation
@@ -203,13 +215,22 @@ class Sender:
         return Outgoing(delivery, facts.name, seat_key, None)
 
     def _note(self, line: str, seat_key: str, settled: Settled) -> None:
-        facts = self._facts[line]
         now_ms = self._clock.now_ms()
+        if settled.outcome is _CONFIRMED:  # nearly always, where a peer answers at all
+            proof = Outcome(
+                settled.delivery_id, DeliveryState.CONFIRMED, now_ms, settled.peer_id,
+                settled.detail,
+            )  # fmt: skip
+            self._outcome(proof, (line, seat_key))
+            return
+        facts = self._facts[line]
         state = _STATES[settled.outcome]
         reason, due_ms = settled.detail, 0
         dedupes = settled.is_repeatable or facts.traits.peer_dedupes
         if state is DeliveryState.UNCERTAIN and dedupes:
             state = DeliveryState.QUEUED  # the same id again: the peer drops the second copy
+        if settled.outcome is Fate.LATER and facts.pace is not None:
+            self._give_back(line)  # nothing was written
         if state is DeliveryState.QUEUED:
             if settled.wait_s:
                 due_ms = now_ms + round(settled.wait_s * 1000)

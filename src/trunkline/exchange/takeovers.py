@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from trunkline.exchange.extras import Mark
+from trunkline.ids import ConversationId
 from trunkline.model.conversation import ConversationState
 from trunkline.model.history import TakeoverChanged
 from trunkline.pipeline.turn import Verdict
@@ -23,6 +24,7 @@ ANSWER_WITHIN_MS: Final = 120_000  # Source: contact 9.3
 SPOKEN_MS: Final = 600_000  # what a message of the person adds, as a takeover does
 UNANSWERED: Final = "no answer within 120 s"
 ANSWERED: Final = "a person has the conversation"
+SAID_ELSEWHERE: Final = "the owner answered in the app"
 
 
 def await_person(beat: Beat, state: ConversationState, verdict: Verdict, since_ms: int) -> None:
@@ -31,6 +33,13 @@ def await_person(beat: Beat, state: ConversationState, verdict: Verdict, since_m
         return
     due_ms = since_ms + ANSWER_WITHIN_MS
     beat.turns.append(TurnRow(state.id, due_ms, since_ms, KIND, cap_ms=ANSWER_WITHIN_MS))
+
+
+def attended(beat: Beat, conversation: ConversationId) -> None:
+    """Note that a person deals with a conversation: what was handed over before is in her hands."""
+    if beat.for_person:
+        beat.for_person = [one for one in beat.for_person if one[1] != conversation]
+    beat.attended.append(conversation)
 
 
 def spoken(beat: Beat, state: ConversationState) -> ConversationState:
@@ -60,6 +69,7 @@ def said_elsewhere(
         state, taken_until_ms=until_ms, taken_by=taken_by, taken_ms=beat.now_ms
     )
     beat.withdrawn.append((state.id, ANSWERED))
+    beat.answered.append((state.id, SAID_ELSEWHERE))
     return taken, None if is_taken else TakeoverChanged(state.chat, "")
 
 

@@ -17,7 +17,7 @@ from trunkline.exchange.extras import DueTurn
 from trunkline.ids import ConversationId
 from trunkline.model.asking import Answer
 from trunkline.model.conversation import ConversationState
-from trunkline.store.contract import InboxRow, InboxState, Store, TurnRow
+from trunkline.store.contract import EventKind, InboxRow, InboxState, Store, TurnRow
 
 BATCH: Final = 64
 ROUNDS: Final = 16  # of one look: a thousand turns may be due in one second
@@ -88,22 +88,38 @@ class Turns:
         asking = self._asking
         now_ms = self._clock.now_ms()
         due = await self._store.due_turns(now_ms, BATCH + asking.held, besides=asking.full)
+        due = [turn for turn in due if not asking.is_held(turn.conversation)]
+        if not due:
+            return 0
+        # One look-up for all of them: each would wait behind the commit that is under way.
+        found = await self._store.waiting_of([turn.conversation for turn in due])
         count = 0
-        for turn in due:
-            if asking.is_held(turn.conversation):
-                continue
-            state, rows = await self._store.waiting(turn.conversation)
-            rows = await readable(self._store, rows)
+        for turn, (state, waiting) in zip(due, found, strict=True):
+            rows = await readable(self._store, waiting)
             # Looked at again: a message may have opened a turn of its own while we read.
             if state is None or asking.is_held(turn.conversation):
                 continue
             if asking.is_full((state.line, state.account)):
                 continue
-            facts = self._facts.get(state.line)
-            taken = rows if facts is None or facts.debounce_s else rows[:1]
+            taken = together(self._facts.get(state.line), rows)
             self._hand_over((due_turn(turn, state, taken, {}, has_more=len(taken) < len(rows)),))
             count += 1
         return count
+
+
+def together(facts: LineFacts | None, rows: Sequence[InboxRow]) -> Sequence[InboxRow]:
+    """Return the first of the waiting rows that are decided on as one turn.
+
+    Messages of a line with debounce, as many as came; anything else alone, in order.
+    """
+    count = 0
+    for row in rows:
+        if row.kind is not EventKind.MESSAGE:
+            break
+        count += 1
+    if facts is not None and not facts.debounce_s:
+        count = min(count, 1)
+    return rows[: max(count, 1)]
 
 
 async def readable(store: Store, rows: Sequence[InboxRow]) -> list[InboxRow]:

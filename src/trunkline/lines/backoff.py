@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from trunkline.dialects.options import LineOptions
 
-STABLE_S = 60.0  # a link that lived so long resets the count, so flapping still backs off
 BACKOFF_CEILING_S = 60.0
 # "Accept, then drop" must not stay at the first delay. Source: xianyu 9 (flapping guard)
 FLAPS = 5
@@ -39,9 +38,12 @@ def next_delay_s(
     return delay_s * (1.0 + jitter)
 
 
-def next_count(nth: int, lived_s: float) -> int:
-    """Return the number of the next attempt after a link that lived `lived_s`."""
-    return 1 if lived_s >= STABLE_S else nth + 1
+def next_count(nth: int, lived_s: float, stable_s: float) -> int:
+    """Return the number of the next attempt after a link that lived `lived_s`.
+
+    One that lived for `stable_s` resets the count, so flapping still backs off.
+    """
+    return 1 if lived_s >= stable_s else nth + 1
 
 
 class Flaps:

@@ -201,6 +201,22 @@ class SeatStatus(msgspec.Struct, frozen=True):
     last_ms: int
 
 
+class OddityStatus(msgspec.Struct, frozen=True):
+    """Something odd at a line, for people.
+
+    Args:
+        kind: as metrics and log name it, `rejected:not_json` for example.
+        detail: sizes, hashes and reasons, without secrets; never a body.
+        times: how often within the last day or so.
+        last_ms: when last.
+    """
+
+    kind: str
+    detail: str
+    times: int
+    last_ms: int
+
+
 class LineStatus(msgspec.Struct, frozen=True):
     """A line as `lines`, `/api/v1/lines` and `/readyz` show it.
 
@@ -246,6 +262,10 @@ class Fleet(Protocol):
 
     def status(self, name: str) -> LineStatus | None:
         """One line, or None."""
+        ...
+
+    def oddities(self, name: str) -> Sequence[OddityStatus]:
+        """What was odd at one line, newest first; empty when there is no such line."""
         ...
 
     def pause(self, name: str) -> None:

@@ -63,6 +63,7 @@ async def dial(
     trust: Trust,
     limits: LinkLimits,
     is_binary: bool = False,
+    on_gone: Callable[[], None] | None = None,
 ) -> WebSocketLink:
     """Open a link.
 
@@ -73,6 +74,7 @@ async def dial(
         trust: for TLS.
         limits: times and bounds.
         is_binary: the opcode of what we send.
+        on_gone: called once when the TCP connection of the link is gone, after its `closed`.
 
     Raises:
         LinkRefused: the answer has another status than 101.
@@ -94,6 +96,7 @@ async def dial(
             limits,
             max_message_bytes=target.max_message_bytes,
             is_binary=is_binary,
+            on_gone=on_gone,
         )
 
     opening = _Opening(request, trust, open_with, make_user)
@@ -180,6 +183,7 @@ class _Request:
     def __init__(self, url: SplitResult, target: Dial) -> None:
         self.path = url.path or "/"
         self.subprotocol = target.subprotocol
+        self.allowed = (target.subprotocol, *target.lenient_subprotocols)
         key = base64.b64encode(secrets.token_bytes(16))
         self.accept = accept_key(key).decode()
         headers = {
@@ -298,7 +302,7 @@ class _Opening(asyncio.Protocol):
         if headers.get("sec-websocket-extensions"):
             return "the server chose an extension that was not offered"
         chosen = headers.get("sec-websocket-protocol")
-        if chosen is not None and chosen != self._request.subprotocol:
+        if chosen is not None and chosen not in self._request.allowed:
             return f"the server chose subprotocol {chosen!r}, which was not offered"
         return None
 

@@ -18,6 +18,7 @@ from trunkline.dialects.contract import (
     Dial,
     Effects,
     Hangup,
+    Hurried,
     Keep,
     LinkInfo,
     LinkState,
@@ -64,7 +65,7 @@ class Home(Protocol):
         """Return monotonic seconds."""
         ...
 
-    def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.Handle:
         """Call at a monotonic second."""
         ...
 
@@ -110,9 +111,10 @@ class Driver:
     """
 
     __slots__ = (
-        "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_may_send", "_size",
-        "_timer", "_unsettled", "_wake_at", "dial", "hangup", "home", "is_dialling", "last_s",
-        "line", "link", "prepared", "seat_taken", "session", "since_s", "state", "was_ready",
+        "_armed_s", "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_is_refused",
+        "_may_send", "_now_s", "_size", "_timer", "_unsettled", "_wake_at", "dial", "hangup",
+        "home", "is_dialling", "last_s", "line", "link", "prepared", "seat_taken", "session",
+        "since_s", "state", "was_ready",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: Session) -> None:
@@ -128,6 +130,7 @@ class Driver:
         self.was_ready = False
         # Told when a session that asked something first says where to dial, or good-bye.
         self.prepared: Callable[[], None] | None = None
+        self._now_s = home.now_s
         self.since_s = home.now_s()
         self.last_s = self.since_s
         self._events = 0
@@ -135,13 +138,15 @@ class Driver:
         self._is_paused = False
         self._is_halted = False
         self._is_closed = False
+        self._is_refused = False  # another link keeps the seat
         self._may_send = False
         # Deliveries that the session has and says nothing of yet; at the end of the link nobody
         # else would ever settle what a faulty session forgets.
         self._unsettled: dict[DeliveryId, None] = {}
         self._asks: dict[Tag, None] = {}
         self._wake_at: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed_s = 0.0
 
     # -- life --------------------------------------------------------------------------------
 
@@ -165,6 +170,10 @@ class Driver:
         """Read nothing any more (the process stops): what was read is still acknowledged."""
         self._is_halted = True
         self._pause()
+        session = self.session
+        if isinstance(session, Hurried) and not self._is_closed:
+            self._run("hurry", session.hurry)
+            self.flush()
 
     def finish(self) -> None:
         """Stop at leisure."""
@@ -185,7 +194,7 @@ class Driver:
             return
         home = self.home
         home.received += 1
-        self.last_s = home.last_s = home.now_s()
+        self.last_s = home.last_s = self._now_s()
         if home.taps:
             self._tap("<", data)
         try:
@@ -197,10 +206,9 @@ class Driver:
             self._apply(effects if len(effects) == 1 else _receipts_last(effects), len(data))
         if self.session.wake_at != self._wake_at:
             self._arm()
-        if (
-            self._events >= PENDING_EVENTS
-            or self._size >= PENDING_BYTES
-            or (self._events and home.exchange.is_full)
+        events = self._events
+        if events and (
+            events >= PENDING_EVENTS or self._size >= PENDING_BYTES or home.exchange.is_full
         ):
             self._pause()
 
@@ -368,6 +376,8 @@ class Driver:
                 home.exchange.settled(self, effect)
             else:
                 self._apply_rare(effect)
+                if self._is_refused:
+                    return  # what it says further is not heard
 
     def _apply_rare(self, effect: object) -> None:
         if isinstance(effect, Changed):
@@ -410,8 +420,12 @@ class Driver:
 
     def _change(self, effect: Changed) -> None:
         self.state = effect.state
-        if effect.seat is not None and effect.seat != self.seat_taken:
-            self._sit(effect.seat)
+        seat = effect.seat
+        if seat is not None and seat != self.seat_taken and not self._sit(seat):
+            self.state = LinkState.CLOSED
+            self._is_refused = True
+            self._hang_up(Hangup(1008, seat.refusal))
+            return
         seat = self.seat_taken
         self._may_send = False
         if effect.state is LinkState.READY and seat is not None:
@@ -420,7 +434,7 @@ class Driver:
             self.home.exchange.seated(self, seat)
         self.home.changed(self)
 
-    def _sit(self, seat: Seat) -> None:
+    def _sit(self, seat: Seat) -> bool:
         old = self.seat_taken
         if old is not None and old.key == seat.key:
             # The same place under other conditions: nobody left, so nothing of it expires.
@@ -428,7 +442,10 @@ class Driver:
         else:
             self._unseat()
         self.seat_taken = seat
-        self.home.roster.take(self, seat)
+        if self.home.roster.take(self, seat):
+            return True
+        self.seat_taken = None
+        return False
 
     def _unseat(self) -> None:
         seat = self.seat_taken
@@ -453,13 +470,15 @@ class Driver:
     def _arm(self) -> None:
         at_s = self._wake_at = self.session.wake_at
         if self._timer is not None:
-            if at_s is not None and self._timer.when() <= at_s:
+            if at_s is not None and self._armed_s <= at_s:
                 return  # it fires early and arms itself again: cheaper than a timer per message
             self._timer.cancel()
             self._timer = None
         # A session that failed or said good-bye needs no time any more: one that raises in `tick`
         # would be called again and again until its link is gone.
         if at_s is not None and not self._is_closed and self.hangup is None:
+            # Kept here: a timer that is due at once is a plain handle on uvloop, without a time.
+            self._armed_s = at_s
             self._timer = self.home.wake_at(at_s, self._tick)
 
     def _tick(self) -> None:

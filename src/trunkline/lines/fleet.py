@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from trunkline.lines.contract import CredentialRefused, LineStatus
+from trunkline.lines.contract import CredentialRefused, LineStatus, OddityStatus
 from trunkline.lines.line import Line
 from trunkline.lines.supervisor import Supervisor
 
@@ -41,6 +41,11 @@ class NodeFleet:
         """One line, or None."""
         line = self._lines.get(name)
         return line.status() if line is not None else None
+
+    def oddities(self, name: str) -> Sequence[OddityStatus]:
+        """What was odd at one line, newest first; empty when there is no such line."""
+        line = self._lines.get(name)
+        return line.oddities.shown() if line is not None else ()
 
     def pause(self, name: str) -> None:
         """Stay connected, store, send nothing."""

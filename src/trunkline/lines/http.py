@@ -3,7 +3,7 @@
 Only http and https; the name is looked up once, every address of it is checked, and the connection
 goes to a checked one. Private, loopback, link-local and other special addresses are refused except
 for hosts that the line's owner wrote. No redirect, no proxy variables, no cookies of our own. At
-most 16 calls run and 64 wait.
+most 16 calls run and 256 wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trunkline.dialects.contract import Fetch, Fetched
 from trunkline.errors import LinkError, LinkTimeout
 
 RUNNING: Final = 16
-WAITING: Final = 64
+WAITING: Final = 256  # as many lines may ask for their tokens when a process starts
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -43,6 +43,18 @@ class Fetcher:
         self._client: httpx2.AsyncClient | None = None
         self._slots = asyncio.Semaphore(RUNNING)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def prepare(self) -> None:
+        """Load what a first call would load, which stops the loop for longer than 50 ms."""
+        self._client = self._client or self._make_client()
+        from anyio.lowlevel import checkpoint  # what httpx2 calls through; loads its back-end
+
+        await checkpoint()
+
+    def _make_client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            follow_redirects=False, trust_env=False, transport=self._transport, timeout=None
+        )
 
     def fetch(
         self, request: Fetch, own_hosts: frozenset[str], answer: Callable[[object], None]
@@ -90,9 +102,7 @@ class Fetcher:
         at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         headers["host"] = url.netloc.rpartition("@")[2]
-        client = self._client = self._client or httpx2.AsyncClient(
-            follow_redirects=False, trust_env=False, transport=self._transport, timeout=None
-        )
+        client = self._client = self._client or self._make_client()
         async with client.stream(
             request.method,
             urlunsplit((url.scheme, at, url.path, url.query, "")),

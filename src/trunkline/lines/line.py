@@ -27,12 +27,14 @@ from trunkline.dialects.contract import (
 )  # fmt: skip
 from trunkline.dialects.options import LineOptions
 from trunkline.errors import LinkError, LinkLost, LocalProtocolError
-from trunkline.exchange.contract import Exchange, LineFacts
+from trunkline.exchange.contract import Exchange, LineFacts, Pace
 from trunkline.ids import Ids
 from trunkline.lines.contract import LineState, LineStatus, Link, LinkLimits, LinkUser, SeatStatus
 from trunkline.lines.driver import Driver
+from trunkline.lines.oddities import Oddities
 from trunkline.lines.requests import RequestLink
 from trunkline.lines.roster import Allowances, Roster
+from trunkline.model.capability import Traits
 from trunkline.wire import jsonwire
 
 SHOWN_SEATS = 50
@@ -81,6 +83,7 @@ class Surroundings(msgspec.Struct, frozen=True):
         auth_failed: counts towards a peer's lock-out.
         learn: told a line's name and what of it must not be logged from now on.
         fetch: makes a `Fetch`, `(request, own hosts, answer)`; None = no line may.
+        mask: takes secrets out of what people are shown.
     """
 
     clock: Clock
@@ -89,10 +92,11 @@ class Surroundings(msgspec.Struct, frozen=True):
     roster: Roster
     log: LineLog
     meter: LineMeter
-    timer: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+    timer: Callable[[float, Callable[[], None]], asyncio.Handle]
     auth_failed: Callable[[str], None]
     learn: Callable[[str, Sequence[str]], None] | None = None
     fetch: Callable[[Fetch, frozenset[str], Callable[[object], None]], None] | None = None
+    mask: Callable[[str], str] = str
 
 
 class Line:
@@ -115,8 +119,10 @@ class Line:
         self.claims = dialect.claims
         self.recognises = dialect.recognises
         self.options = options
+        self.schema = b""  # what its sessions are given; see `Opening.schema`
         self.role = options.role or dialect.roles[0]
         self.around = around
+        self.now_s = around.clock.monotonic_s  # not wrapped: asked for every message
         self.exchange = around.exchange
         self.roster = around.roster
         self.is_binary = dialect.traits[self.role].is_binary
@@ -130,7 +136,7 @@ class Line:
         self.facts = LineFacts(
             name=name,
             dialect=dialect.name,
-            traits=dialect.traits[self.role],
+            traits=_traits_of(dialect, self.role, options),
             seat_of=dialect.seat_of,
             mode=options.mode,
             debounce_s=options.debounce_s,
@@ -145,6 +151,9 @@ class Line:
             carries=options.carries if options.enabled else "",
             account=dialect.account_of(options),
             replay_ms=None if options.replay_s is None else round(options.replay_s * 1000),
+            pace=_pace_of(options),
+            send_gap_s=options.paced_s,
+            aliases=dialect.aliases,
         )
         self.taps: list[Callable[[str, str, bytes], None]] = []
         self.drivers: dict[Driver, None] = {}
@@ -159,8 +168,10 @@ class Line:
         self.where: tuple[str, ...] = ()
         self.is_serving = False
         self.is_halted = False
+        self._learnt: Sequence[str] = ()
         self._emptied: asyncio.Event | None = None
         self._allowances = Allowances(around.clock)
+        self.oddities = Oddities(around.clock, around.mask)
         self._started_ms = around.clock.now_ms()
 
     # -- a door (`lines.contract.Door`) ------------------------------------------------------
@@ -218,7 +229,8 @@ class Line:
 
     def new_driver(self, kind: str) -> Driver:
         """Make a session and the driver that runs it."""
-        opening = Opening(self.role, kind, self.around.clock, self.around.ids)
+        around = self.around
+        opening = Opening(self.role, kind, around.clock, around.ids, self.schema)
         driver = Driver(self, self.dialect.open(self.options, opening))
         self.drivers[driver] = None
         self.around.meter.links(self.name, len(self.drivers))
@@ -256,17 +268,17 @@ class Line:
 
     # -- what drivers call (`lines.driver.Home`) ---------------------------------------------
 
-    def now_s(self) -> float:
-        """Return monotonic seconds."""
-        return self.around.clock.monotonic_s()
-
-    def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    def wake_at(self, at_s: float, call: Callable[[], None]) -> asyncio.Handle:
         """Call at a monotonic second."""
         return self.around.timer(at_s, call)
 
     def learn(self, state: bytes) -> None:
         """Have the secrets of a kept state kept out of the log."""
-        if self.around.learn is not None and (secrets := self.dialect.secrets_of(state)):
+        if self.around.learn is None:
+            return
+        secrets = self.dialect.secrets_of(state)
+        if secrets and secrets != self._learnt:  # most states have the secrets of the one before
+            self._learnt = secrets
             self.around.learn(self.name, secrets)
 
     def allow(self, request: Allowance) -> bool | float:
@@ -306,8 +318,9 @@ class Line:
         return len(closed)
 
     def noticed(self, driver: Driver, notice: Noticed) -> None:
-        """Log and count an oddity."""
+        """Log, count and keep an oddity."""
         self.around.meter.noticed(self.dialect.name, notice.kind)
+        self.oddities.note(notice)
         seat = driver.seat_taken
         if notice.kind == "auth-failed" and driver.link is not None:
             self.around.auth_failed(driver.link.info.head.peer)
@@ -431,9 +444,22 @@ class Line:
         )
 
 
+def _pace_of(options: LineOptions) -> Pace | None:
+    """Return how fast a line sends at most; None = it has no pace and its answers leave at once."""
+    if not options.every_s and not options.daily:
+        return None
+    return Pace(round(options.every_s * 1000), options.daily)
+
+
 def _is_request(driver: Driver) -> bool:
     """Whether a link is one request: coming and going is no news there."""
     return driver.link is not None and driver.link.info.is_request
+
+
+def _traits_of(dialect: Dialect, role: str, options: LineOptions) -> Traits:
+    """Return the dialect's traits, without the guard against loops where nobody wants it."""
+    traits = dialect.traits[role]
+    return traits if options.loop_guard else msgspec.structs.replace(traits, loop_guard=False)
 
 
 def facts_of(lines: Mapping[str, Line]) -> dict[str, LineFacts]:

@@ -53,8 +53,13 @@ class Roster:
         """Return the (line, seat) pairs of a line that are taken now."""
         return [where for where in self._seats if where[0] == line]
 
-    def take(self, sitter: Sitter, seat: Seat) -> None:
-        """Seat a link; an older one on a REPLACE seat, or of the same link id, is closed."""
+    def take(self, sitter: Sitter, seat: Seat) -> bool:
+        """Seat a link; an older one on a REPLACE seat, or of the same link id, is closed.
+
+        Return False, and seat nobody, when the older one is to keep its seat.
+        """
+        if seat.refusal and self._has_rival(sitter.line, seat):
+            return False
         sitters = self._seats.setdefault((sitter.line, seat.key), [])
         if seat.sharing is Sharing.REPLACE:
             older = list(sitters)
@@ -67,6 +72,16 @@ class Roster:
             self._shared.add((sitter.line, seat.key))
         for old in older:
             old.replaced()
+        return True
+
+    def _has_rival(self, line: str, seat: Seat) -> bool:
+        """Whether a link has the seat whole, or the same part of it (`Seat.link_id`)."""
+        taken = [one.seat for one in self._seats.get((line, seat.key), ()) if one.seat is not None]
+        return any(
+            other.sharing is Sharing.REPLACE
+            or (bool(other.link_id) and (seat.link_id or other.link_id) == other.link_id)
+            for other in taken
+        )
 
     def leave(self, sitter: Sitter, seat: Seat) -> bool:
         """Remove exactly this link; return whether the seat is empty now."""

@@ -15,8 +15,8 @@ from typing import TypeAlias
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Again, Dial, Now, Park
-from trunkline.errors import LinkError, LinkRefused, Retry, TrunklineError
+from trunkline.dialects.contract import Again, Dial, Hangup, Now, Park
+from trunkline.errors import LinkError, LinkLost, LinkRefused, Retry, TrunklineError
 from trunkline.lines.backoff import Flaps, next_count, next_delay_s
 from trunkline.lines.contract import LineState, Link, LinkUser
 from trunkline.lines.driver import Driver
@@ -27,6 +27,9 @@ LoadKept: TypeAlias = Callable[[str, str], Awaitable[bytes | None]]
 
 DIALS_PER_S = 20  # reliability 3: all lines together
 MAX_DIALS = 5  # in progress at once. Source: xianyu 9
+# How a wrong token is told behind the upgrade: a close code, a row of the table. Source: maim 2.3
+POLICY = 1008
+REFUSALS = frozenset({"auth", "refused"})
 # Rows of the retry tables that blame the way to the peer, not the peer. Source: xianyu 9
 NETWORK_CAUSES = frozenset({"abrupt", "network", "unreachable"})
 
@@ -79,12 +82,14 @@ class _End(msgspec.Struct, frozen=True):
         parked: why a person must act first, "" = nobody must.
         lived_s: how long the link was open.
         was_ready: whether its session was READY.
+        was_let_in: and its end was no refusal: some peers accept whom they do not know, then close.
     """
 
     cause: str | None
     parked: str = ""
     lived_s: float = 0.0
     was_ready: bool = False
+    was_let_in: bool = False
 
 
 class Supervisor:
@@ -125,6 +130,7 @@ class Supervisor:
         self._driver: Driver | None = None
         self._dialling: asyncio.Future[Link] | None = None
         self._flaps = Flaps()
+        self._failures = 0  # in a row, as `max_failures` counts them
         self._is_network_only = False  # nothing but the way to the peer failed lately
         self._is_probing = False
 
@@ -169,20 +175,30 @@ class Supervisor:
                 break
             nth = self._count(nth, end)
             line.state = LineState.RECONNECTING
-            if not self._is_asked and (end.parked or 0 < line.options.max_failures <= nth):
-                self._give_up(end, nth)
+            is_enough = 0 < line.options.max_failures <= self._failures
+            if not self._is_asked and (end.parked or is_enough):
+                self._give_up(end, self._failures or nth)
                 nth = await self._wait_failed(end, nth)
             else:
                 line.retry_at_s = line.now_s() + self._delay_s(end.cause, nth)
                 await self._wait(line.retry_at_s)
             if self._is_asked:
                 self._is_asked = self._is_probing = False
-                nth = 0
+                nth = self._failures = 0
         line.state = LineState.DISCONNECTED
 
     def _count(self, nth: int, end: _End) -> int:
-        """Return how many failures in a row there are with this end."""
+        """Return the number of the next attempt; note how many failed in a row with this end.
+
+        A link that was READY and not refused was no failure, however short: its delay may grow,
+        but nothing is given up for it. Where failures count from READY anyway, flapping counts too.
+        Source: guides 5 (`reconnect_attempts = 0` once it is open), xianyu 9
+        """
         counted = self._counted(nth, end)
+        if self.line.dialect.resets_at_ready:
+            self._failures = counted
+        else:
+            self._failures = 0 if end.was_let_in else self._failures + 1
         is_network = end.cause in NETWORK_CAUSES
         self._is_network_only = is_network and (counted <= 1 or self._is_network_only)
         self._is_probing = self._is_probing and not end.was_ready
@@ -190,7 +206,7 @@ class Supervisor:
 
     def _counted(self, nth: int, end: _End) -> int:
         if not self.line.dialect.resets_at_ready:
-            return next_count(nth, end.lived_s)
+            return next_count(nth, end.lived_s, self.line.dialect.stable_s)
         if end.cause is None and not end.parked:
             return nth  # a renewed credential is no failure. Source: xianyu 9
         return self._flaps.next_count(nth, end.lived_s, self.line.now_s(), was_ready=end.was_ready)
@@ -217,7 +233,8 @@ class Supervisor:
             return nth
         line.retry_at_s = line.now_s() + probe_s
         await self._wait(line.retry_at_s)
-        return max(0, line.options.max_failures - 1)  # one attempt, then FAILED again
+        self._failures = max(0, line.options.max_failures - 1)  # one attempt, then FAILED again
+        return self._failures
 
     def _delay_s(self, cause: str | None, nth: int) -> float:
         if cause is None:
@@ -259,7 +276,7 @@ class Supervisor:
             driver.begin(await self._kept(line.name, ""))
             await self._prepare(driver)
             if driver.dial is None or driver.hangup is not None:
-                error = LinkError("there is nothing to dial")
+                error = LinkError(_why(driver.hangup))
                 driver.closed(error)
                 return self._next(driver, error, 0.0)
             ear = _Ear(driver, self._opened)
@@ -270,7 +287,7 @@ class Supervisor:
             line.failed(driver, "dial", error)
             return self._not_opened(driver, LinkError(f"our fault, see the log: {error}"))
         error = await ear.ended
-        return self._next(driver, error, line.now_s() - ear.opened_s)
+        return self._next(driver, error, line.now_s() - ear.opened_s, why=ear.why)
 
     async def _prepare(self, driver: Driver) -> None:
         """Wait for a session that asks something before it dials; `stop` ends that."""
@@ -334,16 +351,29 @@ class Supervisor:
             return _End(None)
         return _End("refused" if isinstance(error, LinkRefused) else "unreachable")
 
-    def _next(self, driver: Driver, error: LinkError, lived_s: float) -> _End:
-        self.line.error = str(error)
+    def _next(self, driver: Driver, error: LinkError, lived_s: float, why: str = "") -> _End:
+        self.line.error = f"{error}: {why}" if why else str(error)
         hangup = driver.hangup
-        match hangup.next if hangup is not None else Again():
+        following = hangup.next if hangup is not None else Again()
+        is_refusal = (isinstance(error, LinkLost) and error.code == POLICY) or (
+            isinstance(following, Again) and following.cause in REFUSALS
+        )
+        was_ready = driver.was_ready
+        was_let_in = was_ready and not is_refusal
+        match following:
             case Park(why):
-                return _End(None, why or str(error), lived_s, driver.was_ready)
+                return _End(None, why or str(error), lived_s, was_ready, was_let_in)
             case Now():
-                return _End(None, "", lived_s, driver.was_ready)
+                return _End(None, "", lived_s, was_ready, was_let_in)
             case Again(cause):
-                return _End(cause, "", lived_s, driver.was_ready)
+                return _End(cause, "", lived_s, was_ready, was_let_in)
+
+
+def _why(hangup: Hangup | None) -> str:
+    """Return why a session said good-bye before it was linked."""
+    if hangup is None:
+        return "there is nothing to dial"
+    return getattr(hangup.next, "why", "") or hangup.reason or "there is nothing to dial"
 
 
 class _Ear:
@@ -351,10 +381,14 @@ class _Ear:
 
     Args:
         opened: told once the link is open.
+
+    Attributes:
+        why: what the session makes of a link that the other side ended, "" = nothing.
     """
 
     def __init__(self, driver: Driver, opened: Callable[[], None]) -> None:
         self._driver = driver
+        self.why = ""
         self._opened = opened
         self.opened_s = driver.home.now_s()
         self.ended: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
@@ -372,6 +406,9 @@ class _Ear:
 
     def closed(self, error: LinkError) -> None:
         """The link is gone."""
+        was_said = self._driver.hangup is not None
         self._driver.closed(error)
+        if not was_said and self._driver.hangup is not None:
+            self.why = self._driver.hangup.reason
         if not self.ended.done():
             self.ended.set_result(error)

@@ -7,6 +7,7 @@ no store.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -15,7 +16,7 @@ from trunkline.model.conversation import ConversationState
 from trunkline.model.event import DurableEvent
 from trunkline.model.message import Segments
 
-HandlerKind: TypeAlias = Literal["message", "keyword", "command", "pattern"]
+HandlerKind: TypeAlias = Literal["message", "keyword", "command", "pattern", "notice"]
 Role: TypeAlias = Literal["user", "assistant"]
 
 # Source: xianyu 15 (intent): the list is the owner's to change.
@@ -24,6 +25,11 @@ PRICE_WORDS: Final = (
     "议价", "刀", "让点", "抹零", "再低", "包邮",
 )  # fmt: skip
 
+TECH_WORDS: Final = (
+    "怎么用", "参数", "坏了", "故障", "设置", "说明书", "功能", "用法", "教程", "驱动",
+)  # fmt: skip
+Intent: TypeAlias = Literal["", "price", "tech", "default"]
+
 
 class HandlerSpec(msgspec.Struct, frozen=True):
     """The filters of one plugin handler, as data.
@@ -31,7 +37,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     Args:
         id: unique among all handlers, and the same after a reload that left it alone.
         name: what people know it by (`weather.py:forecast`).
-        words: keywords, command names, or the one pattern; unused by `message`.
+        words: keywords, command names, the one pattern, or names of notices (`order:paid`, `order`
+            for all of the kind, `*` works); unused by `message`.
         lines: patterns (`shop-*`); empty = every line.
         dialects, wheres, chats: empty = any. `wheres` are kinds of chats, or `private` for every
             chat that is no group; `chats` are `line/kind:id`.
@@ -53,7 +60,7 @@ class Hit(msgspec.Struct, frozen=True):
     """A handler that matches.
 
     Args:
-        word: the keyword, command or pattern that matched; "" for `message`.
+        word: the keyword, command, pattern or name that matched; "" for `message`.
         rest: the text behind a command, else the whole text.
     """
 
@@ -67,7 +74,7 @@ class PluginRequest(msgspec.Struct, frozen=True):
 
     Args:
         hits: never empty.
-        events: of the turn, oldest first.
+        events: of the turn, oldest first; one `NoticeReceived` when the handlers hear a notice.
     """
 
     hits: tuple[Hit, ...]
@@ -103,6 +110,9 @@ class ModelSpec(msgspec.Struct, frozen=True):
         max_bargain_rounds: in a chat about goods, so many messages about the price are answered;
             then `refusal` is said; 0 = no limit.
         price_words: what makes a message one about the price, anywhere in it.
+        tech_words: what makes it one about how the goods work, when no price word is in it.
+        max_discount_percent, max_discount_amount: an answer that gives more is not said.
+        prices: what goods cost, by item id; then no lower price than these limits allow is said.
     """
 
     lines: tuple[str, ...] = ()
@@ -110,12 +120,24 @@ class ModelSpec(msgspec.Struct, frozen=True):
     max_bargain_rounds: int = 0
     refusal: str = ""
     price_words: tuple[str, ...] = PRICE_WORDS
+    tech_words: tuple[str, ...] = TECH_WORDS
+    max_discount_percent: float = 10.0
+    max_discount_amount: float = 100.0
+    prices: Mapping[str, float] = {}
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """Ask the model this."""
+    """Ask the model this.
+
+    Args:
+        intent: what a chat about goods is about; "" elsewhere.
+        about: what the model must know of the goods and of the bargaining; from us, not from the
+            one who asks.
+    """
 
     text: str
+    intent: Intent = ""
+    about: str = ""
 
 
 class ModelAnswer(msgspec.Struct, frozen=True):

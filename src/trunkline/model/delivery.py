@@ -17,7 +17,7 @@ from trunkline.model.message import Segments
 class DeliveryState(IntEnum):
     """Where an outbox row stands. The numbers are stored; never reuse one."""
 
-    DRAFT = 0  # → QUEUED when a person approves
+    DRAFT = 0  # → QUEUED when a person approves · EXPIRED when of no use · DISCARDED by a person
     QUEUED = 1  # → SENDING when claimed · EXPIRED when of no use · DISCARDED by a person
     SENDING = 2  # → SENT, CONFIRMED, REFUSED, UNCERTAIN by the session · QUEUED by LATER
     SENT = 3  # written; the dialect gives no proof. → CONFIRMED by a late echo

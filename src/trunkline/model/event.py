@@ -38,6 +38,8 @@ class MessageReceived(msgspec.Struct, frozen=True, tag="message", omit_defaults=
         context: opaque bytes which the session needs to address an answer; come back as
             `delivery.context`.
         is_own: our own account said it (an echo, or the owner in the app).
+        alias: a second key: an event that has either of them is the same one; b"" = it has none,
+            but another's alias may be its key; None = nobody on this platform has one.
     """
 
     chat: Chat
@@ -49,14 +51,19 @@ class MessageReceived(msgspec.Struct, frozen=True, tag="message", omit_defaults=
     item: str = ""
     context: bytes = b""
     is_own: bool = False
+    alias: bytes | None = None
 
 
 class NoticeReceived(msgspec.Struct, frozen=True, tag="notice", omit_defaults=True):
     """Something happened that nobody said: a ban, a recall, an order, a named custom event.
 
     Args:
-        name: the dialect's word (`ban`, `custom:command_response`).
+        name: the dialect's word (`ban`, `order:paid`); what stands before a colon is its kind.
         data: JSON bytes with the rest.
+        item: what it is about (a shop's goods), or "".
+        is_trusted: the platform itself says so; false = it only looks like that: it is shown and
+            stored, and nothing acts on it.
+        alias: see `MessageReceived`.
     """
 
     chat: Chat
@@ -67,6 +74,9 @@ class NoticeReceived(msgspec.Struct, frozen=True, tag="notice", omit_defaults=Tr
     peer_id: str = ""
     at_ms: int | None = None
     context: bytes = b""
+    item: str = ""
+    is_trusted: bool = True
+    alias: bytes | None = None
 
 
 class RequestReceived(msgspec.Struct, frozen=True, tag="request", omit_defaults=True):
@@ -76,6 +86,7 @@ class RequestReceived(msgspec.Struct, frozen=True, tag="request", omit_defaults=
         name: what is asked (`contact`).
         text: the words that came with it.
         data: JSON bytes with the rest (user agent, page, mail address).
+        alias: see `MessageReceived`.
     """
 
     chat: Chat
@@ -87,6 +98,7 @@ class RequestReceived(msgspec.Struct, frozen=True, tag="request", omit_defaults=
     peer_id: str = ""
     at_ms: int | None = None
     context: bytes = b""
+    alias: bytes | None = None
 
 
 @final  # so that `type(event) is Fleeting` narrows

@@ -17,6 +17,7 @@ from trunkline.model.asking import HandlerSpec, ModelSpec
 from trunkline.model.message import Segments
 from trunkline.model.segment import Text
 
+from .bargain import Limits
 from .keywords import Automaton, fold
 from .lint import lint_rulebook
 from .patterns import Pattern, split_words
@@ -60,7 +61,7 @@ class Scope(msgspec.Struct, frozen=True):
         """Whether it holds for `line`, whatever the item."""
         if not self.names and not self.globs:
             return True
-        return line in self.names or any(_is_like(line, parts) for parts in self.globs)
+        return line in self.names or any(is_like(line, parts) for parts in self.globs)
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -153,7 +154,7 @@ class Model(msgspec.Struct, frozen=True):
     """The assistant, as far as deciding goes.
 
     Args:
-        price_words: folded.
+        price_words, tech_words: folded.
     """
 
     scope: Scope
@@ -161,6 +162,8 @@ class Model(msgspec.Struct, frozen=True):
     max_bargain_rounds: int
     refusal: Segments
     price_words: tuple[str, ...]
+    tech_words: tuple[str, ...]
+    limits: Limits
 
 
 class Rulebook(msgspec.Struct, frozen=True):
@@ -168,6 +171,7 @@ class Rulebook(msgspec.Struct, frozen=True):
 
     Args:
         rules: by rank.
+        notices: those of them that answer notices, by rank; no other index has them.
         contains: the postings of the automaton's words, by their position.
         automaton: None when no rule uses `contains`.
         exact: by the folded, trimmed text.
@@ -191,6 +195,7 @@ class Rulebook(msgspec.Struct, frozen=True):
     day_offset_ms: int
     model: Model | None = None
     handlers: tuple[Handler, ...] = ()
+    notices: tuple[Rule, ...] = ()
 
 
 def compile_rulebook(spec: RulebookSpec) -> Rulebook:
@@ -209,6 +214,8 @@ def compile_rulebook(spec: RulebookSpec) -> Rulebook:
     anything: dict[int, str] = {}
     patterned: list[Patterned] = []
     for rule in rules:
+        if rule.spec.notices:
+            continue
         match rule.spec.match:
             case "contains":
                 _post(contains, rule.rank, fold_keywords(rule.spec.keywords))
@@ -217,15 +224,8 @@ def compile_rulebook(spec: RulebookSpec) -> Rulebook:
             case "any":
                 anything[rule.rank] = ""
             case "regex":
-                engine: list[Pattern] = []
-                for text in rule.spec.keywords:
-                    words = split_words(text)
-                    if words is None:
-                        engine.append(Pattern(text))
-                    else:
-                        _post(contains, rule.rank, {word: fold(word) for word in words})
-                if engine:
-                    patterned.append(Patterned(rule.rank, tuple(engine)))
+                if engine := _post_patterns(contains, rule):
+                    patterned.append(Patterned(rule.rank, engine))
     replies = sorted((one for one in spec.defaults if one.is_enabled), key=_default_precedence)
     return Rulebook(
         spec=spec,
@@ -240,6 +240,7 @@ def compile_rulebook(spec: RulebookSpec) -> Rulebook:
         offline=compile_template(spec.offline_notice),
         day_offset_ms=spec.day_offset_ms,
         model=None if spec.model is None else _model(spec.model),
+        notices=tuple(rule for rule in rules if rule.spec.notices),
     )
 
 
@@ -271,21 +272,26 @@ def compile_scope(lines: tuple[str, ...], items: tuple[str, ...]) -> Scope:
 
 
 def _model(spec: ModelSpec) -> Model:
-    words = tuple(folded for word in spec.price_words if (folded := fold(word).strip()))
     return Model(
         compile_scope(spec.lines, ()),
         _said(spec.fallback),
         spec.max_bargain_rounds,
         _said(spec.refusal),
-        words,
+        _folded(spec.price_words),
+        _folded(spec.tech_words),
+        Limits(spec.max_discount_percent, spec.max_discount_amount, spec.prices),
     )
+
+
+def _folded(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(folded for word in words if (folded := fold(word).strip()))
 
 
 def _said(text: str) -> Segments:
     return (Text(text),) if text.strip() else ()
 
 
-def _is_like(name: str, parts: tuple[str, ...]) -> bool:
+def is_like(name: str, parts: tuple[str, ...]) -> bool:
     """Match a name with a pattern cut at its `*`: first and last fixed, the rest in order."""
     head, *middle, tail = parts
     if len(name) < len(head) + len(tail) or not name.startswith(head) or not name.endswith(tail):
@@ -326,7 +332,9 @@ def _rule(rank: int, spec: RuleSpec) -> Rule:
     ready: tuple[Reply, ...] | None = None
     if template.fixed and kind in (VerdictKind.REPLY, VerdictKind.DRAFT):
         ready = (Reply(template.fixed, Source.RULE, name, kind is VerdictKind.DRAFT),)
-    words: tuple[str, ...] = (*split_keywords(spec.keywords), *spec.keywords, "")
+    words: tuple[str, ...] = (
+        *split_keywords(spec.keywords), *spec.keywords, *spec.notices, "",
+    )  # fmt: skip
     if spec.match == "regex":
         words += tuple(word for text in spec.keywords for word in split_words(text) or ())
     return Rule(
@@ -357,6 +365,18 @@ def _default(spec: DefaultSpec) -> DefaultReply:
 def _post(index: dict[str, dict[int, str]], rank: int, words: Mapping[str, str]) -> None:
     for word, folded in words.items():
         index.setdefault(folded, {}).setdefault(rank, word)
+
+
+def _post_patterns(index: dict[str, dict[int, str]], rule: Rule) -> tuple[Pattern, ...]:
+    """Post the patterns that are but words; return those that need the engine."""
+    engine: list[Pattern] = []
+    for text in rule.spec.keywords:
+        words = split_words(text)
+        if words is None:
+            engine.append(Pattern(text))
+        else:
+            _post(index, rule.rank, {word: fold(word) for word in words})
+    return tuple(engine)
 
 
 def _posting(rules: tuple[Rule, ...], found: dict[int, str]) -> Posting:

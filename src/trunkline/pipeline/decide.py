@@ -73,7 +73,7 @@ def run(
             found = msgspec.structs.replace(found, trace=(*notes, *found.trace))
         if turn.loop_guard and found.kind is _REPLY:
             noted = note_reply(found.state, turn.now_ms)
-            return msgspec.structs.replace(found, state=noted)
+            return Verdict(found.kind, found.replies, found.trace, noted, found.ask)
         return found
     return Verdict(_PASS, (), (*notes, *_NOTHING) if notes else _NOTHING, state)
 

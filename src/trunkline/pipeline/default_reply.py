@@ -1,9 +1,10 @@
-"""What is said when nothing else answered: the default reply within its limit, else – on a site –
-the offline notice.
+"""What is said when nothing else answered: the default reply within its limit, else – on a site
+that no framework hears – the offline notice.
 
 A line has one default reply: the first that holds for it, those that name lines before those for
 every line. Uses are counted in the conversation's state, in names that do not depend on the file,
-so editing a text does not let it be said again.
+so editing a text does not let it be said again. The name is the reply's own: a use whose message
+was refused or never left is given back by it (Source: xianyu 14).
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from .turn import Source, Step, Turn
 
 MAX_COUNTERS: Final = 64
 DAY_MS: Final = 86_400_000
-_DAY: Final = "default@day:"
-_USER: Final = "default@user:"
+_WHOLE: Final = "default"  # of the whole conversation
+_PREFIX: Final = "default@"
+_DAY: Final = f"{_PREFIX}day:"
+_USER: Final = f"{_PREFIX}user:"
 _MAX_USER_CHARS: Final = 128
 
 
@@ -43,6 +46,9 @@ def default_reply(
         verdict = say(state, turn, sorry, Source.MODEL)
         step = Step("default_reply", verdict.kind.value, ("reason", "model-failed"))
         return msgspec.structs.replace(verdict, trace=(step,))
+    if turn.is_site and turn.is_carried:
+        # Somebody is there: that nobody is must not be said before her answer.
+        return stop(state, "default_reply", "reason", reason or "carried")
     if turn.is_site:
         segments = rulebook.offline.segments(turn, rulebook.day_offset_ms)
         if segments:
@@ -67,13 +73,32 @@ def _use(
             return None, "used-up"
         counters = count(state.counters, name, day)
         state = msgspec.structs.replace(state, counters=counters)
+        verdict = say(state, turn, segments, Source.DEFAULT)
+        reply = msgspec.structs.replace(verdict.replies[0], name=name[len(_PREFIX) :])
+        return msgspec.structs.replace(verdict, replies=(reply,)), ""
     return say(state, turn, segments, Source.DEFAULT), ""
+
+
+def give_back(state: ConversationState, name: str) -> ConversationState:
+    """Return the state with one use less: what was to be said was not said.
+
+    Args:
+        name: of the reply.
+    """
+    counter = f"{_PREFIX}{name}" if name else _WHOLE
+    uses = state.counters.get(counter, 0)
+    if not uses:
+        return state
+    counters = {key: value for key, value in state.counters.items() if key != counter}
+    if uses > 1:
+        counters[counter] = uses - 1
+    return msgspec.structs.replace(state, counters=counters)
 
 
 def _counter(entry: DefaultReply, turn: Turn, day: int) -> str:
     match entry.per:
         case "conversation":
-            return "default"
+            return _WHOLE
         case "day":
             return f"{_DAY}{day}"
         case "user":

@@ -41,7 +41,9 @@ def _rule_problems(rule: RuleSpec) -> Iterator[str]:
         yield f"match = “{rule.match}” is none of {', '.join(get_args(Match))}"
     if rule.then not in get_args(Then):
         yield f"then = “{rule.then}” is none of {', '.join(get_args(Then))}"
-    if rule.match != "any" and not rule.keywords:
+    if rule.notices:
+        yield from _notice_problems(rule)
+    elif rule.match != "any" and not rule.keywords:
         yield f"keywords: match = “{rule.match}” needs at least one"
     for word in rule.keywords:
         problem = pattern_problem(word) if rule.match == "regex" else _word_problem(word)
@@ -56,6 +58,14 @@ def _rule_problems(rule: RuleSpec) -> Iterator[str]:
     yield from _reply_problems(rule.reply)
     if _text_problem(rule.name):
         yield "name: cannot be stored: it holds half a character"
+
+
+def _notice_problems(rule: RuleSpec) -> Iterator[str]:
+    if rule.keywords or rule.excepts or rule.match != "contains":
+        yield "notice: such a rule answers what nobody said: keywords, except and match are unused"
+    for name in rule.notices:
+        if problem := _word_problem(name) or _text_problem(name):
+            yield f"notice: {_shown(name)} {problem}"
 
 
 def _default_problems(default: DefaultSpec) -> Iterator[str]:

@@ -19,6 +19,7 @@ from trunkline.model.conversation import ConversationState
 
 from .compiled import Handler, Rulebook, compile_scope
 from .keywords import fold
+from .notices import is_named
 from .patterns import Pattern, RuleHealth, pattern_problem
 from .stage import Answers, Found, ask, stop
 from .turn import Reply, Source, Step, Turn, Verdict, VerdictKind
@@ -97,6 +98,8 @@ def _hits(turn: Turn, handlers: tuple[Handler, ...], health: RuleHealth) -> tupl
     hits: list[Hit] = []
     for handler in handlers:
         spec = handler.spec
+        if (spec.kind == "notice") is not bool(turn.notice):
+            continue
         if not handler.scope.holds_line(turn.line):
             continue
         if spec.dialects and turn.dialect not in spec.dialects:
@@ -107,7 +110,7 @@ def _hits(turn: Turn, handlers: tuple[Handler, ...], health: RuleHealth) -> tupl
             ref = ref or format_address(Address(turn.line, chat.kind, chat.id))
             if ref not in spec.chats:
                 continue
-        hit = _match(handler, turn.text, folded, health)
+        hit = _match(handler, turn, folded, health)
         if hit is not None:
             hits.append(hit)
     return tuple(hits)
@@ -117,8 +120,8 @@ def _is_there(kind: str, wheres: tuple[str, ...]) -> bool:
     return kind in wheres or ("private" in wheres and kind != "group")
 
 
-def _match(handler: Handler, text: str, folded: str, health: RuleHealth) -> Hit | None:
-    ident = handler.spec.id
+def _match(handler: Handler, turn: Turn, folded: str, health: RuleHealth) -> Hit | None:
+    ident, text = handler.spec.id, turn.text
     match handler.spec.kind:
         case "message":
             return Hit(ident, "", text)
@@ -132,6 +135,9 @@ def _match(handler: Handler, text: str, folded: str, health: RuleHealth) -> Hit 
             for pattern in handler.patterns:
                 if _is_in(pattern, folded, health):
                     return Hit(ident, pattern.text, text)
+        case "notice":
+            name = is_named(handler.spec.words, turn.notice)
+            return Hit(ident, name, "") if name else None
     return None
 
 

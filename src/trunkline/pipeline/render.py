@@ -78,7 +78,10 @@ class Template(msgspec.Struct, frozen=True):
 
         A name that is not known leaves nothing behind, and no blank at the beginning either.
         """
-        pieces = [part if isinstance(part, str) else part(turn, offset_ms) for part in self.parts]
+        parts = self.parts
+        if len(parts) == 1 and not isinstance(parts[0], str):
+            return parts[0](turn, offset_ms)
+        pieces = [part if isinstance(part, str) else part(turn, offset_ms) for part in parts]
         text = "".join(pieces)
         return text.lstrip(" ") if pieces and not pieces[0] else text
 

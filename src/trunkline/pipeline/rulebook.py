@@ -27,6 +27,8 @@ class RuleSpec(msgspec.Struct, frozen=True):
         then: `reply`; `send` leaves at once also on a draft line; `draft` asks first; `person`
             hands over.
         order: position in the file, from 0.
+        notices: names of what happened (`order:paid`); then it answers those notices and no
+            message, and has no keywords. See `notices.is_named`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class RuleSpec(msgspec.Struct, frozen=True):
     is_enabled: bool = True
     then: Then = "reply"
     order: int = 0
+    notices: tuple[str, ...] = ()
 
 
 class DefaultSpec(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from trunkline.model.conversation import ConversationState
 
 from .compiled import NO_RANK, Posting, Rule, Rulebook
 from .keywords import MAX_CHARS, fold
+from .notices import find_rule
 from .patterns import RuleHealth
 from .stage import Answers, Found
 from .turn import Reply, Source, Step, Turn, Verdict, VerdictKind
@@ -25,12 +26,15 @@ _REPLY: Final = VerdictKind.REPLY
 _DRAFT: Final = VerdictKind.DRAFT
 _STOP: Final = VerdictKind.STOP
 _RULE: Final = Source.RULE
+_UNHEARD: Final = (Step("rules", "pass", ("reason", "notice")),)
 
 
 def rules(
     state: ConversationState, turn: Turn, rulebook: Rulebook, _answers: Answers, health: RuleHealth
 ) -> Found:
     """Let the best matching rule decide."""
+    if turn.notice:
+        return _answer_notice(state, turn, rulebook)
     if not rulebook.rules:
         return None
     folded = fold(turn.text)
@@ -41,6 +45,14 @@ def rules(
     if rank == NO_RANK:
         return note
     return _decide(state, turn, rulebook, (rulebook.rules[rank], word, note))
+
+
+def _answer_notice(state: ConversationState, turn: Turn, rulebook: Rulebook) -> Verdict:
+    """Let the best rule that names a notice decide; no later stage answers what nobody said."""
+    found = find_rule(rulebook, turn)
+    if found is None:
+        return Verdict(VerdictKind.PASS, (), _UNHEARD, state)
+    return _decide(state, turn, rulebook, (*found, None))
 
 
 def find_words(rulebook: Rulebook, turn: Turn, folded: str) -> tuple[int, str]:
@@ -64,7 +76,7 @@ def find_words(rulebook: Rulebook, turn: Turn, folded: str) -> tuple[int, str]:
         exact = rulebook.exact.get(folded.strip())
     for posting in (exact, rulebook.anything):
         if posting is not None and posting.best < best:
-            rank = _first(rulebook, posting, turn, folded)
+            rank = posting.best if posting.is_plain else _first(rulebook, posting, turn, folded)
             if rank < best:
                 best, found = rank, posting
     return best, "" if found is None else found.words[best]

@@ -62,6 +62,11 @@ _STAGES: Final[dict[str, tuple[Both, Both]]] = {
 }
 _REASONS: Final[dict[tuple[str, str], Both]] = {
     ("guard", "notice"): Both("通知和请求不自动回复", "notices and requests are not answered"),
+    ("guard", "untrusted"): Both(
+        "这条通知不能确定出自平台，不据此行动",
+        "the platform may not have said this itself, so nothing acts on it",
+    ),
+    ("rules", "notice"): Both("没有规则回复这条通知", "no rule answers this notice"),
     ("guard", "own"): Both("是自己账号发出的消息", "our own account said it"),
     ("guard", "disabled"): Both("线路已停用", "the line is switched off"),
     ("guard", "off"): Both("线路的自动回复已关闭", "automatic answers are off on this line"),
@@ -84,6 +89,9 @@ _REASONS: Final[dict[tuple[str, str], Both]] = {
         "默认回复为空，按要求沉默", "the default reply is empty on purpose"
     ),
     ("default_reply", "used-up"): Both("默认回复次数已用完", "the default reply is used up"),
+    ("default_reply", "carried"): Both(
+        "由呈现此线路的框架回复", "left to the framework on the line that carries this one"
+    ),
     ("default_reply", "offline"): Both("没有别的回复", "nothing else answered"),
 }
 _VERDICTS: Final[dict[str, Both]] = {
@@ -113,6 +121,9 @@ _FAILURES: Final[dict[str, Both]] = {
     "nothing": Both("没有回答", "answered nothing"),
     "breaker": Both("连续失败，暂停提问", "failed too often and is not asked for a while"),
     "quota": Both("本会话提问次数已满", "was asked often enough in this chat"),
+    "price": Both(
+        "回答的价格超出让价上限，已拦截", "gave way on the price beyond the limits, blocked"
+    ),
     "secret": Both("回答含有密钥，已拦截", "let out a secret, blocked"),
     "prompt": Both("回答复述了提示词，已拦截", "repeated its prompt, blocked"),
     "link": Both("回答含有未允许的链接，已拦截", "named a link that is not allowed, blocked"),

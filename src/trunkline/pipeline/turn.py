@@ -28,6 +28,8 @@ class Turn(msgspec.Struct, frozen=True):
         is_enabled: false = the line is switched off.
         is_site, loop_guard: the dialect's traits.
         dialect: its name, for the filters of plugins.
+        is_carried: a framework on a line that carries this one hears it, and may answer.
+        notice: the name of the notice that this turn is (`order:paid`), "" for everything else.
     """
 
     events: tuple[DurableEvent, ...]
@@ -43,6 +45,8 @@ class Turn(msgspec.Struct, frozen=True):
     is_site: bool = False
     loop_guard: bool = False
     dialect: str = ""
+    notice: str = ""
+    is_carried: bool = False
 
 
 class Source(Enum):
@@ -64,7 +68,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     Args:
         source: who wrote it.
-        name: the rule's name, or "".
+        name: the rule's name, of a default reply what its use was counted as, or "".
         is_draft: a person must approve it first.
     """
 

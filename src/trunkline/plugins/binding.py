@@ -7,6 +7,7 @@ there and not at the first message.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Any, Final
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.model.asking import HandlerSpec, Hit, PluginRequest
+from trunkline.model.asking import HandlerKind, HandlerSpec, Hit, PluginRequest
 from trunkline.model.conversation import ConversationState
-from trunkline.model.event import MessageReceived, Person
+from trunkline.model.event import MessageReceived, NoticeReceived, Person
 from trunkline.model.message import Segments
 
-from .router import ChatView, Line, Message, Registered
+from .router import ChatView, Line, Message, Notice, Registered
 from .services import Conversation, Log, Logger, Now, Store
 
 _NOBODY: Final = Person("")
@@ -87,7 +88,27 @@ def _conversation(call: Call) -> Conversation:
     )
 
 
+def _notice(call: Call) -> Notice:
+    event, message = call.request.events[-1], call.message
+    if not isinstance(event, NoticeReceived):
+        raise TypeError("there is no notice in this turn")
+    sender = message.sender
+    if sender.id and not sender.name:  # a platform that names only ids: the chat has the name
+        sender = Person(sender.id, message.chat.name)
+    return Notice(
+        name=event.name,
+        data=json.loads(event.data),
+        sender=sender,
+        chat=message.chat,
+        line=message.line,
+        id=message.id,
+        item=message.item,
+        at_ms=message.at_ms,
+    )
+
+
 _MAKERS: Final[Mapping[object, Callable[[Call], object]]] = {
+    Notice: _notice,
     Message: lambda call: call.message,
     Person: lambda call: call.message.sender,
     Line: lambda call: call.message.line,
@@ -98,8 +119,13 @@ _MAKERS: Final[Mapping[object, Callable[[Call], object]]] = {
 }
 
 
-def wants_of(function: Callable[..., Any]) -> dict[str, Callable[[Call], object]]:
+def wants_of(
+    function: Callable[..., Any], kind: HandlerKind = "message"
+) -> dict[str, Callable[[Call], object]]:
     """Work out what a handler's parameters want.
+
+    Args:
+        kind: of the handler; only `notice` has a `Notice`.
 
     Raises:
         TypeError: a parameter without default wants something unknown.
@@ -109,7 +135,10 @@ def wants_of(function: Callable[..., Any]) -> dict[str, Callable[[Call], object]
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         annotation: object = parameter.annotation
         if annotation is parameter.empty and not wants and parameter.default is parameter.empty:
-            annotation = Message  # the first parameter of a handler that names no types
+            # The first parameter of a handler that names no types.
+            annotation = Notice if kind == "notice" else Message
+        if annotation is Notice and kind != "notice":
+            raise TypeError(f"parameter {name} of {_name_of(function)}: only @router.notice has it")
         maker = _MAKERS.get(annotation) if _is_hashable(annotation) else None
         if maker is not None:
             wants[name] = maker
@@ -147,7 +176,7 @@ def bind(registered: Registered, nth: int, plugin: str, around: Around, store: S
         plugin=plugin,
         function=function,
         within_s=registered.within_s,
-        wants=wants_of(function),
+        wants=wants_of(function, registered.kind),
         log=Log(around.log, plugin),
         store=store,
     )

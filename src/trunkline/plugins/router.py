@@ -1,4 +1,4 @@
-"""What a plugin author writes with: `Router`, `Message`, `Reply`, `Stop`.
+"""What a plugin author writes with: `Router`, `Message`, `Notice`, `Reply`, `Stop`.
 
 Decorators only take notes; nothing runs until a message matches. What is wrong with an option is
 said at the line that has it.
@@ -7,7 +7,7 @@ said at the line that has it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -73,6 +73,28 @@ class Message(msgspec.Struct, frozen=True):
         return (Text(prefix), *self.segments) if prefix else self.segments
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What happened and nobody said: an order was paid, somebody was banned.
+
+    Args:
+        name: the dialect's word (`order:paid`).
+        data: what the dialect tells of it (`status`, `order_id` …).
+        sender: whom it is about, with an empty id when nobody.
+        id: the platform's id of it, "" when it has none.
+        item: what it is about (a shop's goods), or "".
+        at_ms: when it is answered, wall time.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    sender: Person
+    chat: ChatView
+    line: Line
+    id: str
+    item: str
+    at_ms: int
+
+
 class Reply(msgspec.Struct, frozen=True):
     """One answer that is more than a text.
 
@@ -133,6 +155,15 @@ class Router:
     def pattern(self, regex: str, **options: Any) -> Callable[[F], F]:
         """Handle messages in which the regular expression is found."""
         return self._adder("pattern", _named("pattern", (regex,)), options)
+
+    def notice(self, *names: str, **options: Any) -> Callable[[F], F]:
+        """Handle what happened and nobody said, by its name.
+
+        Args:
+            *names: `order:paid`; `order` for all of the kind; `*` for everything.
+            **options: see `options_of`.
+        """
+        return self._adder("notice", _named("notice", names), options)
 
     def _adder(
         self, kind: HandlerKind, words: tuple[str, ...], options: dict[str, Any]

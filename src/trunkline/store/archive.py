@@ -155,7 +155,8 @@ def read_archive(path: Path, on_bytes: OnBytes, into: Path | None = None) -> Man
             for entry in manifest.files:
                 with archive.open(entry.name) as source:
                     _check(entry, source, into, on_bytes)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+    # `zipfile` has RuntimeError for a flipped flag: "encrypted", or a method it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError) as error:
         raise StoreDamaged(f"the backup {path} is damaged: {error}") from error
     except OSError as error:
         raise StoreUnavailable(f"{error.strerror or error}: {error.filename or path}") from error

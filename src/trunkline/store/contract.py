@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,13 @@ from trunkline.ids import ConversationId, DeliveryId, InboxId
 from trunkline.model.address import Chat
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
+
+MAX_DRAFTS: Final = 16  # no fewer than the answers that one message may get
+"""So many drafts of one conversation wait for a person; an older one gives way, visibly."""
+MAX_LIFE_MS: Final = 86_400_000
+"""An API's send lives 24 h, the longest of all; what a person moves lives as long from then on.
+Source: reliability 3"""
+CROWDED: Final = f"more than {MAX_DRAFTS} drafts waited in this conversation"
 
 
 class InboxState(IntEnum):
@@ -46,6 +53,8 @@ class InboxRow(msgspec.Struct, frozen=True, gc=False):
         body: msgpack of the event (see `exchange/bodies.py`); over 32 KiB it goes to a media file.
         why: msgpack of the trace, or b"".
         reason: why the row is dead, else "".
+        is_for_person: it was handed over, and no person has dealt with it. Written by
+            `Beat.for_person` only.
     """
 
     id: InboxId
@@ -58,6 +67,7 @@ class InboxRow(msgspec.Struct, frozen=True, gc=False):
     why: bytes = b""
     attempts: int = 1
     reason: str = ""
+    is_for_person: bool = False
 
 
 class OutboxRow(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +100,13 @@ class OutboxRow(msgspec.Struct, frozen=True, gc=False):
     context: bytes = b""
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """A person's own words for a draft: `body` and `source` as in `OutboxRow`."""
+
+    body: bytes
+    source: str
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """A new state of an outbox row that is SENDING (or SENT, for a late proof)."""
 
@@ -107,6 +124,21 @@ class KeptState(msgspec.Struct, frozen=True):
     line: str
     account: str
     state: bytes
+
+
+class PaceRow(msgspec.Struct, frozen=True):
+    """What a line with a pace has used up of it.
+
+    Args:
+        day: local days since 1970, in which `sent` counts.
+        sent: deliveries that were claimed on that day and not given back.
+        last_ms: when the last one was claimed.
+    """
+
+    line: str
+    day: int = 0
+    sent: int = 0
+    last_ms: int = 0
 
 
 class TurnRow(msgspec.Struct, frozen=True):
@@ -169,8 +201,17 @@ class Beat(msgspec.Struct):
             CONFIRMED.
         withdrawn: (conversation, why): automatic answers that are QUEUED there → EXPIRED, before
             anything is claimed.
+        drafted: conversations that get a new draft: beyond `MAX_DRAFTS` the oldest give way.
+        answered: (conversation, why): drafts there → EXPIRED, because a person has answered.
+        attended: conversations where a person answered or took over: nothing there waits for a
+            person any more. Written before `for_person`.
+        for_person: (inbox id, its conversation) of rows that are DONE, of this beat or earlier
+            ones, which were handed over to a person.
+        paces: upsert by line, with the claims that they count.
         turns: upsert by conversation; `turns_done`: delete.
         numbers: new ones. An ident that an older message has passes to the newer one.
+        aliases: second keys of inbox rows, b"" for one that may only be the key of another: a row
+            is a duplicate when either is known in its conversation.
     """
 
     inbox: list[InboxRow] = []
@@ -181,24 +222,40 @@ class Beat(msgspec.Struct):
     outcomes: list[Outcome] = []
     echoed: list[Outcome] = []
     withdrawn: list[tuple[ConversationId, str]] = []
+    drafted: list[ConversationId] = []
+    answered: list[tuple[ConversationId, str]] = []
+    attended: list[ConversationId] = []
+    for_person: list[tuple[InboxId, ConversationId]] = []
+    paces: list[PaceRow] = []
     done: list[tuple[InboxId, bytes]] = []
     kept: list[KeptState] = []
     turns: list[TurnRow] = []
     turns_done: list[ConversationId] = []
     numbers: list[Number] = []
+    aliases: dict[InboxId, bytes] = {}
     now_ms: int = 0
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """The result: committed when `duplicates` is empty, else rolled back whole.
+    """The result: all of it is durable (`is_whole`), or it was rolled back whole.
 
     Args:
         duplicates: indexes into `beat.inbox` whose (key, conversation) exists already.
+        known: the states of chats that the beat has as new ones under another id: the caller
+            guessed instead of looking them up.
         unclaimed: ids of `beat.claims` that were not QUEUED any more; they must not be sent.
+        withdrawn: deliveries that `beat.withdrawn` ended.
     """
 
     duplicates: frozenset[int] = frozenset()
     unclaimed: frozenset[int] = frozenset()
+    known: tuple[ConversationState, ...] = ()
+    withdrawn: tuple[DeliveryId, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the beat was written."""
+        return not (self.duplicates or self.known)
 
 
 class Queued(msgspec.Struct, frozen=True):
@@ -316,6 +373,12 @@ class Store(Protocol):
         """QUEUED rows past `expires_ms` → EXPIRED; return at most `limit` of them."""
         ...
 
+    async def expire_drafts(
+        self, before_ms: int, reason: str, now_ms: int, limit: int
+    ) -> list[DeliveryId]:
+        """DRAFT rows made before `before_ms` → EXPIRED; return at most `limit` of them."""
+        ...
+
     async def expire_carried(
         self, line: str, keep: int, reason: str, now_ms: int, limit: int
     ) -> list[DeliveryId]:
@@ -325,8 +388,14 @@ class Store(Protocol):
         """
         ...
 
-    async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:
-        """QUEUED rows of a seat that never comes back → EXPIRED; return how many."""
+    async def expire_seat(
+        self, line: str, account: str, peer: str, reason: str
+    ) -> list[DeliveryId]:
+        """QUEUED rows of a seat that never comes back → EXPIRED; return them."""
+        ...
+
+    async def paces(self) -> list[PaceRow]:
+        """Return what lines have used up of their paces."""
         ...
 
     async def due_turns(
@@ -343,6 +412,12 @@ class Store(Protocol):
         self, conversation: ConversationId
     ) -> tuple[ConversationState | None, list[InboxRow]]:
         """Return a conversation and its WAITING rows, oldest first."""
+        ...
+
+    async def waiting_of(
+        self, idents: Sequence[ConversationId]
+    ) -> list[tuple[ConversationState | None, list[InboxRow]]]:
+        """Return the same for several conversations, in their order, in one look-up."""
         ...
 
     async def kept(self, line: str, account: str) -> bytes | None:
@@ -366,9 +441,18 @@ class Store(Protocol):
         ...
 
     async def move_delivery(
-        self, ident: DeliveryId, sources: Sequence[DeliveryState], to: DeliveryState, reason: str
+        self,
+        ident: DeliveryId,
+        sources: Sequence[DeliveryState],
+        to: DeliveryState,
+        reason: str,
+        edit: Edit | None = None,
     ) -> bool:
-        """A person moves a row (requeue, discard, approve); False when it is not in `sources`."""
+        """A person moves a row (requeue, discard, approve); False when it is not in `sources`.
+
+        Args:
+            edit: what it says from now on, in the same commit.
+        """
         ...
 
     async def move_group(self, reason: str, to: DeliveryState, why: str) -> int:
@@ -385,9 +469,13 @@ class Store(Protocol):
 
     async def messages(
         self, *, line: str, states: Sequence[InboxState], kinds: Sequence[EventKind],
-        after: int, cursor: str, limit: int,
+        after: int, cursor: str, limit: int, is_for_person: bool = False,
     ) -> Page:  # fmt: skip
-        """List (InboxRow, ConversationState): newest first, or oldest first after `after`."""
+        """List (InboxRow, ConversationState): newest first, or oldest first after `after`.
+
+        Args:
+            is_for_person: only those that wait for a person since they were handed over.
+        """
         ...
 
     async def move_message(
@@ -429,6 +517,14 @@ class Store(Protocol):
 
     async def erase(self, conversation: ConversationId) -> int:
         """Forget everything that was said in a conversation; return how many rows that were."""
+        ...
+
+    async def drafts(self, limit: int) -> dict[str, int]:
+        """Return how many drafts wait by line, counting at most `limit` of all."""
+        ...
+
+    async def for_person(self, limit: int) -> dict[str, int]:
+        """Return how many messages wait for a person by line, counting at most `limit` of all."""
         ...
 
     async def counts(self) -> dict[str, int]:

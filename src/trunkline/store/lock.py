@@ -81,7 +81,8 @@ def prepare_folder(folder: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.name.startswith("trunkline.") or path.name in ("api.token", "media", "plugins")
+    ours = ("api.token", "media", "plugins", "schemas")
+    return path.name.startswith("trunkline.") or path.name in ours
 
 
 def lock_folder(folder: Path, *, since_ms: int) -> FolderLock:

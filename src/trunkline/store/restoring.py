@@ -22,7 +22,7 @@ from .archive import CONFIG, DATA, Manifest, OnBytes, read_archive, sync_folder
 STAGE: Final = "trunkline.restoring"
 KEPT: Final = "trunkline.before-restore"
 _PLAN: Final = "plan.json"
-_WHOLE: Final = ("media", "plugin-data")  # folders that are ours alone: replaced as one
+_WHOLE: Final = ("media", "plugin-data", "schemas")  # folders that are ours alone: replaced as one
 _LOGS: Final = ("-wal", "-shm", "-journal")
 
 

@@ -96,7 +96,8 @@ inbox = Table(
     # An event is stored once: this index is the de-duplication (reliability 1). The key leads and
     # begins with the peer's time, so that new keys share a page.
     Index("inbox_key", "key", "conversation", unique=True),
-    # A turn finds its WAITING rows; lists find dead and discarded rows and requests.
+    # A turn finds its WAITING rows; lists find dead and discarded rows, requests, and who waits for
+    # a person.
     Index("inbox_mark", "mark", "conversation", sqlite_where=text("mark IS NOT NULL")),
     # A media file is deleted only when no row names it.
     Index("inbox_media", "media", sqlite_where=text("media IS NOT NULL")),
@@ -127,6 +128,8 @@ outbox = Table(
     Index("outbox_mark", "mark", sqlite_where=text("mark IS NOT NULL")),
     # A visitor's queue is found among those of all others (1 = QUEUED).
     Index("outbox_queued", "conversation", sqlite_where=text("mark = 1")),
+    # Of the drafts of one conversation only the newest wait for a person (0 = DRAFT).
+    Index("outbox_drafts", "conversation", sqlite_where=text("mark = 0")),
     # An `Idempotency-Key` sends once.
     Index("outbox_dedupe", "dedupe", unique=True, sqlite_where=text("dedupe IS NOT NULL")),
     # A media file is deleted only when no row names it.
@@ -206,6 +209,28 @@ number = Table(
     Index("number_ident", "line", "kind", "ident", unique=True),
     # Retention forgets the numbers of a row with it.
     Index("number_row", "row", sqlite_where=text("row IS NOT NULL")),
+)
+
+# What each line with a pace has used up of it: a restart must not begin the day anew.
+pace = Table(
+    "pace",
+    metadata,
+    Column("line", Text(), primary_key=True),
+    _number("day"),
+    _number("sent"),
+    _number("last_ms"),
+)
+
+# The second key of a message, where a platform has two ids for it: it repeats whoever has either.
+alias = Table(
+    "alias",
+    metadata,
+    Column("key", LargeBinary(), primary_key=True),
+    Column("conversation", _BIG, primary_key=True, autoincrement=False),
+    _number("row"),
+    # Retention forgets the second key of a row with it.
+    Index("alias_row", "row"),
+    sqlite_with_rowid=False,
 )
 
 # Small facts about the database itself: `fence` counts its starts, `history` is how far it goes.

@@ -22,7 +22,7 @@ from prometheus_client import (
 OTHER: Final = "other"
 MAX_LINES: Final = 1000  # label values of the gauge by line
 
-DIALECTS: Final = ("contact", "maim", "onebot11", "xianyu")
+DIALECTS: Final = ("boss", "contact", "maim", "onebot11", "xianyu")
 STAGES: Final = (
     "guard", "takeover", "plugins", "rules", "model", "item_reply", "default_reply", "none",
 )  # fmt: skip
@@ -40,15 +40,18 @@ REASONS: Final = (
     "is_event", "message_too_long", "missing_field", "missing_group_id", "missing_message_info",
     "missing_message_segment", "missing_type", "missing_user_id", "no_action", "no_connect",
     "no_content", "no_data", "no_detail_type", "no_flag", "no_post_type", "no_self_id",
-    "not_an_object", "not_json", "not_object", "not_response", "rate_limited", "segment_too_deep",
+    "not_an_object", "not_json", "not_object", "not_protobuf", "not_response", "rate_limited",
+    "segment_too_deep",
     "self_id_mismatch", "server_busy", "too_deep", "too_many_segments", "unknown_type",
     "unsupported_frame",
 )  # fmt: skip
 NOTICES: Final = (
-    "account-offline", "auth-failed", "deaf-link", "gap", "greeted-twice", "heartbeat-missing",
-    "kicked-out", "large-frame", "link-failed", "no-sync-state", "peer-error", "register-refused",
-    "rejected", "session-removed", "token-refused", "token-unavailable", "unexpected-ack",
-    "unexpected-response", "unknown-entry", "unknown-route", "warned",
+    "account-flagged", "account-offline", "auth-failed", "broken-stream", "deaf-link",
+    "foreign-receipt", "gap", "greeted-twice", "heartbeat-missing", "kicked-out", "large-frame",
+    "link-failed", "login-replaced", "no-sync-state", "not-answered", "odd-packet", "peer-error",
+    "register-refused", "rejected", "second-server-id", "server-call", "session-removed",
+    "token-refused", "token-unavailable", "unexpected-ack", "unexpected-response", "unknown-entry",
+    "unknown-payload", "unknown-route", "warned",
 )  # fmt: skip
 _BEAT_EVENTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _COMMIT_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)

@@ -52,6 +52,30 @@ async def test_the_service_gets_prompt_past_and_question() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompts", "intent", "system"),
+    [
+        ({"prompt": "店员", "price_prompt": "砍价"}, "price", "砍价"),
+        ({"prompt": "店员", "tech_prompt": "技术"}, "tech", "技术"),
+        ({"prompt": "店员", "price_prompt": "砍价"}, "default", "店员"),
+        ({"prompt": "店员"}, "price", "店员\n买家在谈价格"),
+        ({}, "tech", "买家在问商品怎么用"),
+        ({}, "default", "你是二手商品卖家的客服"),
+        ({"prompt": "店员", "price_prompt": "砍价"}, "", "店员"),
+    ],
+)
+async def test_a_chat_about_goods_has_the_prompt_of_its_intent(
+    prompts: Any, intent: Any, system: str
+) -> None:
+    async with ModelService() as service, asked(service, **prompts) as assistant:
+        request = ModelRequest("便宜点", intent, "标价：100 元" if intent else "")
+        await assistant.ask(Question(STATE, request))
+        first, last = service.requests[0]["messages"]
+        assert (first["role"], first["content"][: len(system)]) == ("system", system)
+        expected = "标价：100 元\n\n买家说：便宜点" if intent else "便宜点"
+        assert (last["role"], last["content"]) == ("user", expected)
+
+
+@pytest.mark.parametrize(
     ("how", "reason"),
     [
         ("cut", "unreachable"), ("cut-inside", "unreachable"), ("429", "throttled"),

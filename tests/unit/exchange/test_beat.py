@@ -10,6 +10,7 @@ import pytest
 from house import ECHO, House, chat, kinds, maim, texts, visitor
 from trunkline.clock import FakeClock
 from trunkline.errors import StoreFull, StoreUnavailable
+from trunkline.ids import DeliveryId
 from trunkline.model.address import parse_address
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.message import parse_message
@@ -220,7 +221,7 @@ async def test_what_came_in_is_kept_when_a_seat_cannot_be_expired(tmp_path: Path
     store = GatedStore(tmp_path, clock=(clock := FakeClock()))
     failures = 0
 
-    async def expire_seat(*seat: str) -> int:
+    async def expire_seat(*seat: str) -> list[DeliveryId]:
         nonlocal failures
         failures += 1
         if failures == 1:

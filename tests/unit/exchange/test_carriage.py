@@ -10,7 +10,7 @@ import pytest
 
 from carriers import LINES, Framework, hear, make_house, told, until
 from gated import GatedStore
-from house import ECHO, House
+from house import ECHO, House, chat, visitor
 from origins import Endpoint
 from trunkline.dialects.contract import DoCarry
 from trunkline.errors import (
@@ -115,6 +115,40 @@ async def test_what_expires_unsent_was_refused(tmp_path: Path) -> None:
         house.core.expired([ident])
         await until(house, answers)
         assert answers == [Carried(Outcome.REFUSED, 3, "too late")]
+
+
+async def test_what_waits_for_a_visitor_who_leaves_is_told_as_refused_at_once(
+    tmp_path: Path,
+) -> None:
+    async with make_house(tmp_path) as house:
+        peer, bot = visitor(house), Framework(house, line="blogbot")
+        peer.say(chat("hi"))
+        await house.quiet()
+        at = bot.shown[-1][0]
+        house.fleet.pause("blog")
+        answers = bot.begin(DoCarry(at, (Text("late"),)))
+        await house.quiet()
+        assert answers == []
+        peer.cut()
+        await until(house, answers)
+        assert answers[0].outcome is Outcome.REFUSED
+        assert answers[0].detail == "the visitor left"
+
+
+async def test_what_a_review_finds_for_nobody_is_told_as_refused(tmp_path: Path) -> None:
+    async with make_house(tmp_path) as house:
+        peer, bot = visitor(house), Framework(house, line="blogbot")
+        peer.say(chat("hi"))
+        await house.quiet()
+        at = bot.shown[-1][0]
+        house.fleet.pause("blog")
+        answers = bot.begin(DoCarry(at, (Text("late"),)))
+        await house.quiet()
+        # As if the link had gone without a word to the exchange: only the review can tell.
+        house.roster.find = lambda line, key: ()  # type: ignore[method-assign]
+        house.core.dispatch.review()
+        await until(house, answers)
+        assert answers[0].detail == "the visitor left"
 
 
 async def test_a_person_who_has_the_chat_silences_bots(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from trunkline.model.delivery import Outcome
 from trunkline.model.event import NoticeReceived
 from trunkline.model.message import parse_message
 from trunkline.model.segment import Mention, Quote, Text
+from trunkline.pipeline.rulebook import DefaultSpec, RulebookSpec
+from trunkline.pipeline.trace import decode_trace, explain
 from trunkline.store.contract import Beat
 from trunkline.store.sqlite import SqliteStore
 
@@ -336,3 +338,28 @@ async def test_an_unclear_event_is_held_like_any_other_delivery(tmp_path: Path) 
         bot.settle("x", Outcome.UNCERTAIN, detail="cut")
         await house.quiet()
         assert house.rows("select state, reason from outbox") == [(5, "cut")]
+
+
+async def test_no_offline_notice_while_a_framework_hears_the_visitor(tmp_path: Path) -> None:
+    async with make_house(tmp_path) as house:
+        blog, bot = Endpoint(house, "v1", line="blog"), Framework(house, line="blogbot")
+        blog.say("在吗")
+        await house.quiet()
+        assert blog.heard == []
+        assert bot.words() == ["在吗"]
+        (why,) = house.rows("select why from inbox")
+        assert "left to the framework" in explain(decode_trace(why[0]), "en")[0]
+        await bot.say_to(bot.shown[0][0], "在的")
+        assert blog.heard == ["在的"]
+        bot.leave()  # nobody would answer now
+        blog.say("还在吗")
+        await house.quiet()
+        assert blog.heard[1:] == [RulebookSpec().offline_notice]
+
+
+async def test_a_default_reply_is_said_whoever_carries_the_line(tmp_path: Path) -> None:
+    async with make_house(tmp_path, defaults=[DefaultSpec("稍等")]) as house:
+        blog, _ = Endpoint(house, "v1", line="blog"), Framework(house, line="blogbot")
+        blog.say("在吗")
+        await house.quiet()
+        assert blog.heard == ["稍等"]

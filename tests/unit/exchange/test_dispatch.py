@@ -293,3 +293,105 @@ async def test_a_draft_that_is_approved_after_its_visitor_left_expires(tmp_path:
         await house.quiet()
         assert house.rows("select state from outbox") == [(DeliveryState.EXPIRED,)]
         assert not house.core.dispatch.has_waiting
+
+
+async def in_a_row(house: House, count: int) -> Endpoint:
+    """Post to a seat whose line sends singly, and sit on it without a word about any fate."""
+    house.lines["core"].facts.send_gap_s = 0.3
+    for nth in range(count):
+        await post(house, f"p{nth}", user=f"u{nth}")
+    end = Endpoint(house, fate=None)
+    await house.quiet()
+    return end
+
+
+def under_way(house: House) -> int:
+    (found,) = house.rows("select count(*) from outbox where state = ?", int(DeliveryState.SENDING))
+    return int(found[0])
+
+
+async def test_singly_the_next_leaves_when_the_fate_is_known_and_the_gap_is_over(
+    tmp_path: Path,
+) -> None:
+    async with House(tmp_path, lines=CORE) as house:
+        end = await in_a_row(house, 3)
+        assert (end.heard, under_way(house)) == (["p0"], 1)
+        house.advance(0.3)
+        await house.quiet()
+        assert end.heard == ["p0"]  # its fate is unknown
+        end.settle("p0", Outcome.CONFIRMED)
+        await house.quiet()
+        assert (end.heard, under_way(house)) == (["p0", "p1"], 1)
+        end.settle("p1", Outcome.CONFIRMED)
+        await house.quiet()
+        assert (end.heard, under_way(house)) == (["p0", "p1"], 0)  # the gap is not over
+        house.advance(0.3)
+        await house.quiet()
+        assert (end.heard, under_way(house)) == (["p0", "p1", "p2"], 1)
+
+
+async def test_singly_an_answer_never_passes_and_never_joins_what_is_under_way(
+    tmp_path: Path,
+) -> None:
+    async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
+        house.lines["core"].facts.send_gap_s = 0.0
+        end = Endpoint(house, fate=None)
+        for nth in range(4):
+            end.say(f"q{nth}", user=f"u{nth}")
+        await house.quiet()
+        assert (end.heard, under_way(house)) == (["收到：q0"], 1)
+        end.settle("收到：q0", Outcome.UNCERTAIN)
+        await house.quiet()
+        assert (end.heard, under_way(house)) == (["收到：q0", "收到：q1"], 1)
+
+
+async def test_singly_what_waits_for_its_echo_holds_up_others_for_a_while_only(
+    tmp_path: Path,
+) -> None:
+    async with House(tmp_path, lines=CORE) as house:
+        end = await in_a_row(house, 2)
+        house.advance(dispatch.SINGLE_S)
+        await house.quiet()
+        assert end.heard == ["p0", "p1"]
+
+
+async def test_singly_a_link_that_ends_before_the_write_leaves_the_row_queued(
+    tmp_path: Path,
+) -> None:
+    async with House(tmp_path, lines=CORE) as house:
+        end = await in_a_row(house, 2)
+        end.settle("p0", Outcome.LATER)
+        end.leave()
+        await house.quiet()
+        assert under_way(house) == 0
+        house.advance(1)
+        again = Endpoint(house)
+        await house.quiet()
+        house.advance(1)
+        await house.quiet()
+        assert again.heard == ["p0", "p1"]
+
+
+async def test_singly_a_row_that_a_person_took_away_meanwhile_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = GatedStore(tmp_path)
+    async with House(tmp_path, store=store, lines=CORE) as house:
+        house.lines["core"].facts.send_gap_s = 0.3
+        await post(house, "p0", user="u0")
+        await post(house, "p1", user="u1")
+        real = store.queued
+
+        async def queued(*arguments: Any) -> Any:
+            found = await real(*arguments)
+            if found.depth == 2:  # between the look and the claim
+                ident, sources = found.rows[0].row.id, (DeliveryState.QUEUED,)
+                assert await store.move_delivery(ident, sources, DeliveryState.DISCARDED, "")
+            return found
+
+        monkeypatch.setattr(store, "queued", queued)
+        end = Endpoint(house)
+        await house.quiet()
+        house.advance(0.3)
+        await house.quiet()
+        assert end.heard == ["p1"]

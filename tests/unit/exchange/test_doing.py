@@ -13,6 +13,7 @@ import pytest
 
 from house import ECHO, House, visitor
 from trunkline.dialects.contract import (
+    DoAnswer,
     DoBroadcast,
     DoClose,
     DoRelease,
@@ -23,9 +24,11 @@ from trunkline.dialects.contract import (
     FindChat,
     FindChats,
     FindHistory,
+    FindUnclear,
     Seat,
     Settled,
     Sharing,
+    UnclearChat,
 )
 from trunkline.errors import LocalProtocolError, RemoteProtocolError, StoreUnavailable
 from trunkline.exchange.extras import Post
@@ -49,6 +52,7 @@ class Ear:
         self.contexts: list[bytes] = []
         self.told: list[Any] = []
         self.flushes = 0
+        self.outcome = Outcome.SENT
         house.roster.take(self, seat)
         house.core.seated(self, seat)
 
@@ -65,7 +69,7 @@ class Ear:
             assert isinstance(one.what, Say)
             self.sent.append(plain_text(one.what.segments))
             self.contexts.append(one.context)
-            self.house.core.settled(self, Settled(one.id, Outcome.SENT))
+            self.house.core.settled(self, Settled(one.id, self.outcome))
 
     def flush(self) -> None:
         self.flushes += 1
@@ -241,6 +245,47 @@ async def test_what_a_person_says_waits_for_a_visitor_who_is_away(tmp_path: Path
         assert msgspec.msgpack.decode(back.contexts[0]) == {"operator": "Bo"}
 
 
+async def test_what_the_owner_allowed_is_said_once_for_each_key(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        tab, op = ann(house), operator(house)
+        tab.say("one")
+        await house.quiet()
+        first = await op.ask(DoAnswer(ANN, parse_message("my resume"), "resume:1"))
+        again = await op.ask(DoAnswer(ANN, parse_message("my resume"), "resume:1"))
+        other = await op.ask(DoAnswer(ANN, parse_message("and again"), "resume:2"))
+        await house.quiet()
+        assert first == again != other
+        assert tab.sent == ["收到：one", "my resume", "and again"]
+
+
+async def test_it_leaves_although_answers_wait_for_a_person(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        tab, op = ann(house), operator(house)
+        house.lines["blog"].facts.mode = "draft"
+        tab.say("one")
+        await house.quiet()
+        await op.ask(DoAnswer(ANN, parse_message("my resume"), "resume:1"))
+        await house.quiet()
+        assert tab.sent == ["my resume"]
+
+
+async def test_it_is_not_said_while_the_line_is_off_or_a_person_has_the_chat(
+    tmp_path: Path,
+) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        tab, op = ann(house), operator(house)
+        tab.say("one")
+        await house.quiet()
+        request = DoAnswer(ANN, parse_message("my resume"), "resume:1")
+        house.lines["blog"].facts.mode = "off"
+        assert isinstance(await op.ask(request), RemoteProtocolError)
+        house.lines["blog"].facts.mode = "auto"
+        await op.ask(DoTakeOver(ANN, "Bo", 130))
+        assert isinstance(await op.ask(request), RemoteProtocolError)
+        await op.ask(DoRelease(ANN))
+        assert isinstance(await op.ask(request), int)
+
+
 async def test_nobody_is_sent_what_he_cannot_get(tmp_path: Path) -> None:
     async with House(tmp_path, rules=[ECHO]) as house:
         op = operator(house)
@@ -396,6 +441,33 @@ async def test_a_chat_of_another_line_is_another_chat(tmp_path: Path) -> None:
         tab.say("more")
         await house.quiet()
         assert op.told == []
+
+
+async def test_chats_in_which_something_became_unclear_of_late(tmp_path: Path) -> None:
+    async with House(tmp_path, rules=[ECHO]) as house:
+        tab, op = ann(house), operator(house)
+        other = Ear(house, Seat("bea", sharing=Sharing.JOIN))
+        bea = Chat("", "visitor", "bea")
+        assert await op.ask(FindUnclear()) == ()
+        tab.outcome = other.outcome = Outcome.UNCERTAIN
+        times: list[int] = []
+        for ear, chat in ((tab, ANN), (other, bea), (tab, ANN)):
+            ear.say("hi", chat)
+            await house.quiet()
+            times.append(house.clock.now_ms())
+            house.advance(10)
+        tab.outcome = Outcome.SENT
+        tab.say("fine")
+        await house.quiet()
+        # The newest first, each with the time of its oldest one.
+        assert await op.ask(FindUnclear()) == (
+            UnclearChat(ANN, times[0]), UnclearChat(bea, times[1]),
+        )  # fmt: skip
+        assert await op.ask(FindUnclear(since_ms=times[1])) == (
+            UnclearChat(ANN, times[2]), UnclearChat(bea, times[1]),
+        )  # fmt: skip
+        assert await op.ask(FindUnclear(limit=1)) == (UnclearChat(ANN, times[2]),)
+        assert await op.ask(FindUnclear(since_ms=house.clock.now_ms())) == ()
 
 
 async def test_chats_with_what_is_unread(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ class Stand:
             is_direct=lambda line, seat: self.direct,
             is_gone=lambda line, seat: not self.reachable,
             is_reachable=lambda line, seat: self.reachable,
+            is_carried=lambda line: False,
             on_error=lambda key, error: self.errors.append((key, error)),
         )
 
@@ -147,6 +148,18 @@ def test_repeats_inside_a_beat_and_those_the_store_found_create_no_work() -> Non
     assert plan.repeats == [1]
     assert plan.index == [0, 3, 4]  # no key: never a repeat
     assert words(plan) == ["a 1", "c 2", "c 3"]
+
+
+def test_a_repeat_under_its_second_key_creates_no_work() -> None:
+    events = (
+        said("a", key=b"1", alias=b"x"), said("a", key=b"x", alias=b""),
+        said("b", key=b"2", alias=b"x"), said("c", key=b"3", alias=b""), said("d", key=b"4"),
+    )  # fmt: skip
+    plan = Stand().plan(*events)
+    assert plan.repeats == [1, 2]
+    assert plan.index == [0, 3, 4]
+    assert list(plan.beat.aliases.values()) == [b"x", b""]
+    assert list(plan.beat.aliases) == [row.id for row in plan.beat.inbox[:2]]
 
 
 def test_the_same_key_in_another_conversation_is_no_repeat() -> None:
@@ -303,13 +316,14 @@ async def test_a_post_is_queued_with_its_life_and_key() -> None:
 def test_age_counts_from_receipt_or_from_the_peer() -> None:
     stand = Stand()
     event = said("a", at_ms=NOW_MS - 9000)
-    assert turn_of(stand.facts, (event,), NOW_MS - 100, NOW_MS).age_ms == 100
+    state = ConversationState(ConversationId(1), "core", "qq", "private", "u1")
+    assert turn_of(stand.facts, state, (event,), NOW_MS - 100, NOW_MS).age_ms == 100
     stand.facts.traits = msgspec.structs.replace(stand.facts.traits, age_from_peer=True)
-    assert turn_of(stand.facts, (event,), NOW_MS - 100, NOW_MS).age_ms == 8900
+    assert turn_of(stand.facts, state, (event,), NOW_MS - 100, NOW_MS).age_ms == 8900
     # A turn that waited here longer than it was on its way is as old as that.
-    assert turn_of(stand.facts, (event,), NOW_MS - 8950, NOW_MS).age_ms == 8950
+    assert turn_of(stand.facts, state, (event,), NOW_MS - 8950, NOW_MS).age_ms == 8950
     ahead = said("a", at_ms=NOW_MS + 9000)
-    assert turn_of(stand.facts, (ahead,), NOW_MS, NOW_MS).age_ms == 0
+    assert turn_of(stand.facts, state, (ahead,), NOW_MS, NOW_MS).age_ms == 0
 
 
 def test_a_dead_row_holds_nothing_of_the_peers() -> None:

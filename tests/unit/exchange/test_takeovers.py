@@ -15,6 +15,7 @@ from trunkline.dialects.contract import Settled
 from trunkline.model.address import Address, Chat
 from trunkline.model.delivery import Delivery, DeliveryState, Outcome
 from trunkline.model.event import MessageReceived, Person
+from trunkline.model.message import parse_message
 from trunkline.model.segment import Image, Text
 from trunkline.pipeline.rulebook import RuleSpec
 from trunkline.pipeline.trace import decode_trace
@@ -299,3 +300,30 @@ async def test_an_answer_that_waits_for_a_link_is_withdrawn(tmp_path: Path) -> N
         )
         assert row[1:] == (DeliveryState.EXPIRED, "a person has the conversation")
         assert house.rows("select count(*) from stream") != [(0,)]
+
+
+async def test_the_echo_of_a_send_to_another_name_of_the_chat_is_ours(tmp_path: Path) -> None:
+    """`shop/user:1?item=9` was written to; what comes back is a message of the chat `c1`."""
+
+    def aliases(chat: Chat, context: bytes) -> tuple[Chat, ...]:
+        assert context == b"who"
+        return (Chat(chat.account, "private", "user-1"),) if chat.id == "c1" else ()
+
+    async with House(tmp_path, rules=[ECHO], lines=LINES) as house:
+        house.lines["core"].facts.aliases = aliases
+        end = Endpoint(house)
+        await house.desk.send(Address("core", "private", "user-1", "qq"), parse_message("hello"))
+        await house.quiet()
+        event = MessageReceived(
+            Chat("qq", "private", "c1"), Person("me"), (Text("hello"),), b"k", "7.PNM",
+            is_own=True, context=b"who",
+        )  # fmt: skip
+        house.core.offer(end, event, "hello", 5)  # type: ignore[arg-type]  # an Origin
+        await house.quiet()
+        assert house.rows("select state, peer_id from outbox") == [
+            (DeliveryState.CONFIRMED, "7.PNM")
+        ]
+        assert taken(house, "c1") == 0
+        own(end, "not ours", user="c1")  # the state of the chat knows who is in it
+        await house.quiet()
+        assert taken(house, "c1") == 600

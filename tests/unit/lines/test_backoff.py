@@ -40,9 +40,9 @@ def test_jitter_only_adds(jitter: float) -> None:
 
 
 def test_the_count_goes_back_after_a_minute_of_life_so_flapping_still_backs_off() -> None:
-    assert next_count(3, 59.9) == 4
-    assert next_count(3, 60.0) == 1
-    assert next_count(0, 0.0) == 1
+    assert next_count(3, 59.9, 60.0) == 4
+    assert next_count(3, 60.0, 60.0) == 1
+    assert next_count(0, 0.0, 60.0) == 1
 
 
 def test_failures_count_from_the_last_ready() -> None:

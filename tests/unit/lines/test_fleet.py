@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripted import Stand
+from trunkline.dialects.contract import Noticed
 from trunkline.lines.fleet import NodeFleet
 
 
@@ -45,6 +46,15 @@ async def test_a_mode_is_one_of_three() -> None:
     with pytest.raises(ValueError, match="auto, draft, off"):
         fleet.set_mode("core", "loud")
     assert fleet.status("core").mode == "draft"
+
+
+async def test_oddities_are_those_of_the_line() -> None:
+    stand = Stand({"receive": (Noticed("rejected:not_json", "9 bytes"),)})
+    fleet = fleet_of(stand)
+    stand.enter().say(b"x", b"y")
+    (one,) = fleet.oddities("core")
+    assert (one.kind, one.detail, one.times) == ("rejected:not_json", "9 bytes", 2)
+    assert fleet.oddities("none") == ()
 
 
 async def test_reconnect_dials_or_sends_the_peers_back_to_their_door() -> None:

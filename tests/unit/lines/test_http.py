@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -142,3 +143,15 @@ async def test_calls_are_bounded_and_a_stop_ends_them() -> None:
     assert len(web.requests) == RUNNING
     await web.fetcher.stop()
     assert len(answers) == 1
+
+
+async def test_a_prepared_client_is_the_one_that_calls() -> None:
+    """The first call loads nothing any more: that stopped the loop for 150 ms."""
+    web = Web(lambda _request: httpx2.Response(200))
+    await web.fetcher.prepare()
+    client = web.fetcher._client
+    assert client is not None
+    assert "anyio._backends._asyncio" in sys.modules
+    await web.get("https://h.example/")
+    assert web.fetcher._client is client
+    await web.fetcher.stop()

@@ -44,6 +44,34 @@ def test_a_delivery_goes_to_the_newest_or_to_all_that_joined(
     assert [one.was_replaced for one in sitters] == [int(sharing is Sharing.REPLACE), 0]
 
 
+REPLACE, EACH = Sharing.REPLACE, Sharing.EACH
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "is_taken"),
+    [
+        ((REPLACE, ""), (REPLACE, ""), False),
+        ((EACH, "api"), (EACH, "api"), False),
+        ((EACH, "event"), (EACH, "api"), True),  # a pair
+        ((EACH, "event"), (REPLACE, ""), False),
+        ((REPLACE, ""), (EACH, "api"), False),
+        ((EACH, ""), (REPLACE, ""), True),  # one request, not a place
+    ],
+)
+def test_an_older_link_may_keep_its_seat(older: Any, newer: Any, *, is_taken: bool) -> None:
+    roster = Roster()
+    first = Sitter(Seat("qq", sharing=older[0], link_id=older[1], refusal="taken"))
+    second = Sitter(Seat("qq", sharing=newer[0], link_id=newer[1], refusal="taken"))
+    assert roster.take(first, first.seat) is True  # type: ignore[arg-type]  # as above
+    assert roster.take(second, second.seat) is is_taken  # type: ignore[arg-type]  # as above
+    assert first.was_replaced == (is_taken and newer[0] is REPLACE)
+    assert (second in roster.find("core", "qq")) is is_taken
+    roster.leave(first, first.seat)  # type: ignore[arg-type]  # as above
+    third = Sitter(second.seat)
+    if not is_taken:
+        assert roster.take(third, third.seat) is True  # type: ignore[arg-type]  # as above
+
+
 def test_who_cannot_send_is_passed_over() -> None:
     roster = Roster()
     older, newer = seated(roster, Sharing.EACH)

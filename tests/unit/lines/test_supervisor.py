@@ -35,6 +35,7 @@ from trunkline.errors import (
     StoreUnavailable,
 )  # fmt: skip
 from trunkline.lines.contract import LineState
+from trunkline.lines.driver import Driver
 from trunkline.lines.memory import make_pair
 from trunkline.lines.supervisor import DIALS_PER_S, Pace, Supervisor
 
@@ -205,6 +206,36 @@ async def test_max_failures_failures_in_a_row_are_failed_and_a_person_starts_ane
         assert run.state is LineState.CONNECTED
 
 
+async def test_a_link_that_was_ready_is_no_failed_attempt_however_short() -> None:
+    """Two good links that were closed after 4 s ended a line with `max_failures = 2`."""
+    async with running(max_failures=2) as run:
+        for wait_s in (1.0, 2.0, 4.0, 8.0):  # it still backs off
+            await run.advance(4)
+            run.board.peer.cut()
+            await settle()
+            assert run.state is LineState.RECONNECTING
+            assert run.stand.line.status().retry_in_s == pytest.approx(wait_s)
+            await run.advance(wait_s)
+            assert run.state is LineState.CONNECTED
+        await run.fail(2)
+        run.board.peer.cut()
+        await settle()
+        await run.advance(16)
+        assert run.state is LineState.RECONNECTING  # one failure of two
+        await run.advance(30)
+        assert run.state is LineState.FAILED
+
+
+async def test_a_ready_link_that_is_refused_is_a_failed_attempt() -> None:
+    async with running({"receive": (Hangup(1000, "", Again("auth")),)}, max_failures=2) as run:
+        for wait_s in (0, 10):
+            await run.advance(wait_s)
+            run.board.peer.say(b"x")
+            await settle()
+        assert run.state is LineState.FAILED
+        assert len(run.board.at_s) == 2
+
+
 async def test_a_parked_line_waits_for_a_person_however_long() -> None:
     async with running({"receive": (Hangup(1008, "", Park("scan the code")),)}) as run:
         run.board.peer.say(b"x")
@@ -305,6 +336,36 @@ async def test_a_session_may_park_before_it_dials() -> None:
     async with running({"begin": (Hangup(1000, "", Park("no cookies yet")),)}) as run:
         assert run.state is LineState.FAILED
         assert run.stand.line.status().error == "no cookies yet"
+
+
+@pytest.mark.parametrize(
+    ("hangup", "told"),
+    [
+        (Hangup(1000, "bye", Park("no cookies yet")), "no cookies yet"),
+        (Hangup(1011, "the token call failed", Again("token")), "the token call failed"),
+        (Hangup(1000), "there is nothing to dial"),
+    ],
+)
+async def test_what_keeps_a_session_from_dialling_is_told_as_it_said_it(
+    hangup: Hangup, told: str
+) -> None:
+    """The first word of a parked line was "there is nothing to dial", whatever the reason."""
+    ended: list[str] = []
+    stand = Stand({"begin": (hangup,)}, link="dial", url="ws://x/ws")
+    gone = stand.line.gone
+
+    def listen(driver: Driver, error: LinkError) -> None:
+        ended.append(str(error))
+        gone(driver, error)
+
+    stand.line.gone = listen
+    run = Run(stand)
+    task = asyncio.create_task(run.supervisor.run())
+    await settle()
+    run.supervisor.stop()
+    async with asyncio.timeout(5):
+        await task
+    assert ended == [told]
 
 
 async def test_a_store_that_is_away_is_waited_for() -> None:
@@ -541,7 +602,7 @@ async def test_a_line_that_failed_for_the_network_alone_probes() -> None:
         run.board.answers += [LinkError("no route")] * 3
         run.board.peer.cut()
         await settle()
-        for wait_s in (1, 2, 4):
+        for wait_s in (4, 8, 16):  # the link was no failure, but it was short
             await run.advance(wait_s)
         assert run.stand.actions().count("line failed") == 2
 

@@ -3,7 +3,13 @@ import pytest
 
 from trunkline.model.address import Chat
 from trunkline.model.event import RequestReceived
-from trunkline.pipeline.guard import MAX_REPLIES, PAUSE_MS, WINDOW_MS
+from trunkline.pipeline.guard import (
+    MAX_REPLIES,
+    PAUSE_MS,
+    WINDOW_MS,
+    is_counted_only,
+    note_reply,
+)
 from trunkline.pipeline.turn import Turn, VerdictKind
 from turns import NOW_MS, STATE, book, detail, judge, message, notice, rule, said, turn
 
@@ -105,3 +111,29 @@ def test_a_wall_clock_that_went_back_does_not_prolong_the_pause():
 def test_a_pause_holds_only_where_the_guard_is_on():
     state = msgspec.structs.replace(STATE, paused_until_ms=NOW_MS + 1000)
     assert judge(ANY, turn(), state).kind is VerdictKind.REPLY
+
+
+def test_an_answer_below_the_limit_changes_nothing_that_needs_a_row():
+    before = STATE
+    for nth in range(1, MAX_REPLIES + 2):
+        after = note_reply(before, NOW_MS + nth)
+        assert is_counted_only(before, after) is (nth < MAX_REPLIES)
+        before = after
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "Bo"}, {"context": b"c"}, {"counters": {"x": 1}}, {"paused_until_ms": 1},
+        {"taken_until_ms": 1}, {"taken_by": "Mei"}, {"taken_ms": 1}, {"is_brief": True},
+    ],
+)  # fmt: skip
+def test_whatever_else_changed_with_an_answer_needs_its_row(changed):
+    after = note_reply(STATE, NOW_MS)
+    assert is_counted_only(STATE, after)
+    assert not is_counted_only(STATE, msgspec.structs.replace(after, **changed))
+
+
+def test_the_window_is_counted_from_each_answer_also_when_the_clock_went_back():
+    state = note_reply(note_reply(STATE, NOW_MS), NOW_MS - 50_000)
+    assert note_reply(state, NOW_MS + 20_000).recent == (NOW_MS, NOW_MS + 20_000)

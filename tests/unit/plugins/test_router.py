@@ -6,6 +6,7 @@ import trunkline
 from trunkline import Image, Message, Reply, Router, Stop, Text
 from trunkline.model.event import Person
 from trunkline.model.segment import Quote
+from trunkline.plugins.binding import wants_of
 from trunkline.plugins.router import ChatView, Line, duration_s, to_replies
 
 MESSAGE = Message(
@@ -32,6 +33,19 @@ def test_decorators_take_notes():
     assert registered(lambda r: r.keyword("a", "b")).words == ("a", "b")
     assert registered(lambda r: r.command("a")).kind == "command"
     assert registered(lambda r: r.pattern("a+")).words == ("a+",)
+    assert registered(lambda r: r.notice("order", "ban")).words == ("order", "ban")
+    assert registered(lambda r: r.notice("order")).kind == "notice"
+
+
+def test_only_a_handler_of_notices_has_a_notice():
+    def paid(notice: trunkline.Notice) -> None: ...
+    def bare(one): ...
+
+    assert list(wants_of(paid, "notice")) == ["notice"]
+    assert wants_of(bare, "notice")["one"] is wants_of(paid, "notice")["notice"]
+    assert wants_of(bare)["one"] is not wants_of(paid, "notice")["notice"]
+    with pytest.raises(TypeError, match=r"only @router\.notice has it"):
+        wants_of(paid)
 
 
 def test_options_are_read_as_people_write_them():

@@ -172,3 +172,14 @@ def test_what_is_no_backup_at_all(tmp_path: Path):
         read_archive(tmp_path / "x", lambda _: None)
     with pytest.raises(StoreUnavailable):
         read_archive(tmp_path / "nothing", lambda _: None)
+
+
+def test_a_flag_that_says_encrypted_is_damage(tmp_path: Path):
+    (tmp_path / "db").write_bytes(b"row " * 300)
+    target = tmp_path / "b.zip"
+    write_archive(target, FACTS, [("data/trunkline.db", tmp_path / "db")], lambda _: None)
+    whole = bytearray(target.read_bytes())
+    whole[whole.index(b"PK\x01\x02") + 8] ^= 1  # of the first entry, in the directory at the end
+    target.write_bytes(whole)
+    with pytest.raises(StoreError, match="damaged"):
+        read_archive(target, lambda _: None, None)

@@ -29,7 +29,7 @@ NEW = {
 OLD = {
     "trunkline.db": "old db", "trunkline.db-wal": "old wal", "api.token": "old token",
     "media/bb": "old body", "plugin-data/p.json": "old notes", "trunkline.toml": "old config",
-    "mine.txt": "mine",
+    "mine.txt": "mine", "schemas/boss/current": "old schema",
 }  # fmt: skip
 AFTER = {
     "trunkline.db": "new db", "api.token": "new token", "media/aa": "new body",
@@ -103,6 +103,7 @@ def test_the_preview_names_what_would_go(backup: Path, folder: Path):
     going = {path.relative_to(folder).as_posix() for path in replaced(plan_moves(manifest, places))}
     assert going == {
         "trunkline.db", "trunkline.db-wal", "api.token", "media", "plugin-data", "trunkline.toml",
+        "schemas",
     }  # fmt: skip
 
 

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-REVISIONS: Final = ("0001", "0002", "0003")  # oldest first; a test compares them with the scripts
+# Oldest first; a test compares them with the scripts.
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 HEAD: Final = REVISIONS[-1]

@@ -19,6 +19,7 @@ from trunkline.errors import StoreDamaged, StoreFull, StoreUnavailable
 
 Connection: TypeAlias = sqlite3.Connection
 OperationalError = sqlite3.OperationalError
+IntegrityError = sqlite3.IntegrityError
 
 BUSY_TIMEOUT_S: Final = 5.0
 JOURNAL_BYTES: Final = 64 << 20

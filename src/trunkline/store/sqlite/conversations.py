@@ -42,8 +42,8 @@ def _to_row(state: ConversationState) -> tuple[object, ...]:
         state.taken_by, state.is_brief, state.taken_ms,
     )  # fmt: skip
     return (
-        state.id, state.line, state.account, state.peer, state.kind, state.name, state.context,
-        None if small == _NOTHING else _encode(small),
+        state.id, state.line, state.account, state.peer, state.kind, state.name,
+        bytearray(state.context), None if small == _NOTHING else bytearray(_encode(small)),
     )  # fmt: skip
 
 
@@ -71,6 +71,19 @@ def find(
         row = connection.execute(SQL["find_conversation"], key).fetchone()
         found.append(None if row is None else from_row(row))
     return found
+
+
+def known(
+    connection: Connection, states: Iterable[ConversationState]
+) -> tuple[ConversationState, ...]:
+    """Return what is stored of chats under another id than these states have."""
+    pairs = [(state, (state.line, state.account, state.kind, state.peer)) for state in states]
+    found = find(connection, [key for _, key in pairs])
+    return tuple(
+        stored
+        for (state, _), stored in zip(pairs, found, strict=True)
+        if stored is not None and stored.id != state.id
+    )
 
 
 def get(connection: Connection, ident: int) -> ConversationState | None:

@@ -171,6 +171,7 @@ def erase(connection: Connection, conversation: int, end: int) -> int:
             connection.executemany(SQL["delete_inbox"], part)
             connection.executemany(SQL["delete_outbox"], part)
             connection.executemany(SQL["forget_numbers"], part)
+            connection.executemany(SQL["forget_aliases"], part)
             connection.executemany(
                 SQL["erase_history"], [(conversation, ident) for (ident,) in part]
             )

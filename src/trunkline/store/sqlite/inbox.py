@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from trunkline.ids import ConversationId, InboxId
@@ -17,7 +17,10 @@ from .statements import SQL
 from .stream import INBOX, Stream
 
 MARK_REQUEST: Final = 4  # a request that is DONE: people look for those
+MARK_PERSON: Final = 5  # handed over, and no person has dealt with it
 _MARKED: Final = frozenset(InboxState) - {InboxState.DONE}
+_DONE: Final = InboxState.DONE
+_MESSAGE: Final = EventKind.MESSAGE
 
 
 def mark_of(state: InboxState, kind: EventKind) -> int | None:
@@ -38,13 +41,42 @@ def to_row(row: InboxRow, media: Media, now_ms: int, seq: int | None) -> tuple[o
     )  # fmt: skip
 
 
+def split(
+    rows: Iterable[InboxRow], media: Media, now_ms: int, late: Mapping[int, int]
+) -> tuple[list[object], list[object]]:
+    """Return the values of `insert_decided` and those of `insert_inbox`, row after row.
+
+    Bodies go as `bytearray`: the driver asks every other type, `bytes` too, whether it wants to be
+    adapted (0.5 µs against 0.2 µs with the copy).
+
+    Args:
+        late: places in the stream of rows that must store theirs, by id.
+    """
+    decided: list[object] = []
+    others: list[object] = []
+    for row in rows:
+        key, body = row.key, row.body
+        if (
+            row.state is _DONE and row.kind is _MESSAGE and key is not None and row.why
+            and row.attempts == 1 and not row.reason and 0 < len(body) <= MAX_ROW_BYTES
+            and not late
+        ):  # fmt: skip
+            decided += (
+                row.id, row.conversation, bytearray(key), row.at_ms, bytearray(row.why),
+                bytearray(body),
+            )  # fmt: skip
+        else:
+            others += to_row(row, media, now_ms, late.get(row.id))
+    return decided, others
+
+
 def from_row(row: Sequence[Any], media: Media) -> InboxRow:
     """Return the value of a row as `message` selects it; a body that is gone is b""."""
     body = row[10] if row[8] is None else media.get(row[8])
     return InboxRow(
         id=InboxId(row[0]), conversation=ConversationId(row[1]), key=row[2],
         kind=EventKind(row[3]), state=InboxState(row[4]), at_ms=row[5], body=body or b"",
-        why=row[9] or b"", attempts=row[6], reason=row[7],
+        why=row[9] or b"", attempts=row[6], reason=row[7], is_for_person=row[11] == MARK_PERSON,
     )  # fmt: skip
 
 
@@ -71,7 +103,7 @@ def waiting(connection: Connection, media: Media, conversation: int) -> list[Inb
     return [from_row(row, media) for row in rows]
 
 
-def list_page(
+def list_page(  # noqa: PLR0913 - what a list is narrowed by, each by its name
     connection: Connection,
     media: Media,
     *,
@@ -81,6 +113,7 @@ def list_page(
     after: int,
     cursor: str,
     limit: int,
+    is_for_person: bool = False,
 ) -> Page:
     """List (row, conversation): newest first, or oldest first after `after`."""
     wanted = (mask(states or InboxState), mask(kinds or EventKind), line)
@@ -90,7 +123,7 @@ def list_page(
         low = max(after, read_cursor(cursor, after))
     else:
         high = read_cursor(cursor, LAST)
-    marks = _marks(states, kinds)
+    marks = [MARK_PERSON] if is_for_person else _marks(states, kinds)
     if marks:
         ids = _ids_by_marks(connection, marks, (low, high), wanted, is_rising=is_rising)
         page, cursor = page_of(ids, limit)
@@ -98,6 +131,11 @@ def list_page(
         page, cursor = _ids_by_windows(connection, (low, high), wanted, limit, is_rising=is_rising)
     found = (get_with_conversation(connection, media, ident) for ident in page)
     return Page([row for row in found if row is not None], cursor)
+
+
+def for_person(connection: Connection, limit: int) -> dict[str, int]:
+    """Return how many messages wait for a person by line, counting at most `limit` of all."""
+    return dict(connection.execute(SQL["for_person_by_line"], (limit,)).fetchall())
 
 
 def _marks(states: Sequence[InboxState], kinds: Sequence[EventKind]) -> list[int]:

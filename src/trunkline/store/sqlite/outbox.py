@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from trunkline.ids import ConversationId, DeliveryId, question_id
+from trunkline.ids import ConversationId, DeliveryId, id_at, question_id
 from trunkline.model.address import Chat
 from trunkline.model.delivery import DeliveryState
-from trunkline.store.contract import OutboxRow, Page, Queue, Queued
+from trunkline.store.contract import (
+    MAX_LIFE_MS,
+    Edit,
+    OutboxRow,
+    PaceRow,
+    Page,
+    Queue,
+    Queued,
+)
 from trunkline.store.media import MAX_ROW_BYTES, Media
 
 from . import conversations, inbox
@@ -19,7 +27,7 @@ from .statements import SQL
 from .stream import OUTBOX, Marks, Stream
 
 UNMARKED: Final = frozenset({DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.CONFIRMED})
-MAX_LIFE_MS: Final = 86_400_000  # reliability 3: API sends 24 h, the longest of all
+_SENDING: Final = DeliveryState.SENDING
 _TOO_LATE: Final = "too late"
 _NO_BODY: Final = "its media file is gone"
 
@@ -39,6 +47,29 @@ def to_row(row: OutboxRow, media: Media, now_ms: int, seq: int | None) -> tuple[
         row.expires_ms, row.settled_ms, row.reason, row.peer_id, row.dedupe or None,
         mark_of(row.state), digest, body, seq, row.context or None,
     )  # fmt: skip
+
+
+def split(
+    rows: Iterable[OutboxRow], media: Media, now_ms: int, late: Mapping[int, int]
+) -> tuple[list[object], list[object]]:
+    """Return the values of `insert_leaving` and those of `insert_outbox`, as `inbox.split`."""
+    leaving: list[object] = []
+    others: list[object] = []
+    for row in rows:
+        body = row.body
+        if (
+            row.state is _SENDING and row.attempt == 1 and len(body) <= MAX_ROW_BYTES and not late
+            and not (
+                row.due_ms or row.settled_ms or row.reason or row.peer_id or row.dedupe
+                or row.context
+            )
+        ):  # fmt: skip
+            leaving += (
+                row.id, row.conversation, row.at_ms, row.source, row.expires_ms, bytearray(body)
+            )  # fmt: skip
+        else:
+            others += to_row(row, media, now_ms, late.get(row.id))
+    return leaving, others
 
 
 def from_row(row: Sequence[Any], media: Media) -> OutboxRow:
@@ -123,6 +154,34 @@ def expire(connection: Connection, stream: Stream, now_ms: int, limit: int) -> l
     return [DeliveryId(row[0]) for row in rows]
 
 
+def expire_drafts(
+    connection: Connection, stream: Stream, which: tuple[int, int], why: tuple[int, str]
+) -> list[DeliveryId]:
+    """Expire drafts that nobody has approved in time.
+
+    Args:
+        which: the wall time that they were made before, and how many at most.
+        why: when, and the reason.
+    """
+    before_ms, limit = which
+    ids: list[int] = [
+        row[0] for row in connection.execute(SQL["expired_drafts"], (id_at(before_ms), limit))
+    ]
+    if ids:
+        _expire(connection, stream, ids, why, "expire_draft")
+    return [DeliveryId(ident) for ident in ids]
+
+
+def drafts(connection: Connection, limit: int) -> dict[str, int]:
+    """Return how many drafts wait by line, counting at most `limit` of all."""
+    return dict(connection.execute(SQL["drafts_by_line"], (limit,)).fetchall())
+
+
+def paces(connection: Connection) -> list[PaceRow]:
+    """Return what lines have used up of their paces."""
+    return [PaceRow(*row) for row in connection.execute(SQL["paces"])]
+
+
 def expire_carried(
     connection: Connection, stream: Stream, which: tuple[str, int, int], why: tuple[int, str]
 ) -> list[DeliveryId]:
@@ -141,21 +200,25 @@ def expire_carried(
 
 def expire_seat(
     connection: Connection, stream: Stream, seat: tuple[str, str, str], reason: str, now_ms: int
-) -> int:
-    """Expire the QUEUED rows of a seat that never comes back; return how many."""
+) -> list[DeliveryId]:
+    """Expire the QUEUED rows of a seat that never comes back; return them."""
     ids = [row[0] for row in _seat_rows(connection, *seat)]
     if ids:
         _expire(connection, stream, ids, (now_ms, reason))
-    return len(ids)
+    return [DeliveryId(ident) for ident in ids]
 
 
 def _expire(
-    connection: Connection, stream: Stream, ids: Sequence[int], why: tuple[int, str]
+    connection: Connection,
+    stream: Stream,
+    ids: Sequence[int],
+    why: tuple[int, str],
+    sentence: str = "expire",
 ) -> None:
     with stream.transaction(connection) as marks:
         places = marks.change(OUTBOX, ids)
         values = [(ident, *why, seq) for ident, seq in zip(ids, places, strict=True)]
-        connection.executemany(SQL["expire"], values)
+        connection.executemany(SQL[sentence], values)
 
 
 # -- people --------------------------------------------------------------------------------------
@@ -243,10 +306,27 @@ def move(
     to: DeliveryState,
     reason: str,
     now_ms: int,
+    edit: tuple[bytes | None, bytes | None, str] | None = None,
 ) -> bool:
-    """Move a row for a person. One whose body is gone cannot be queued again."""
+    """Move a row for a person. One whose body is gone cannot be queued again.
+
+    Args:
+        edit: body, media and source that it has from now on.
+    """
     with stream.transaction(connection) as marks:
-        return _move(connection, marks, ident, sources, to, reason, now_ms)
+        is_moved = _move(connection, marks, ident, sources, to, reason, now_ms)
+        if is_moved and edit is not None:
+            connection.execute(SQL["edit_delivery"], (ident, *edit))
+        return is_moved
+
+
+def to_edit(edit: Edit, media: Media, now_ms: int) -> tuple[bytes | None, bytes | None, str]:
+    """Return the values of an edit; a large body is written to its file, durably."""
+    if len(edit.body) <= MAX_ROW_BYTES:
+        return edit.body, None, edit.source
+    digest = media.put(edit.body, now_ms)
+    media.flush()
+    return None, digest, edit.source
 
 
 def move_group(
@@ -275,15 +355,16 @@ def _move(
     row = connection.execute(SQL["delivery_state"], (ident,)).fetchone()
     if row is None or row[0] not in sources:
         return False
-    _, at_ms, expires_ms, has_body = row
+    _, expires_ms, has_body = row
     settled_ms = now_ms
     if to is DeliveryState.QUEUED:
         if not has_body:
             return False
         settled_ms = 0
         if expires_ms:
-            # Its clock starts at the person's word (reliability 1: a draft's at its approval).
-            expires_ms = now_ms + min(max(0, expires_ms - at_ms), MAX_LIFE_MS)
+            # Its clock starts at the person's word (reliability 1: a draft's at its approval), and
+            # it lives as long as what a person sends: many approved at once wait for their pace.
+            expires_ms = now_ms + MAX_LIFE_MS
     (seq,) = marks.change(OUTBOX, [ident])
     connection.execute(
         SQL["move_delivery"], (ident, int(to), mark_of(to), reason, settled_ms, expires_ms, seq)

@@ -2,7 +2,8 @@
 -- inbox 0 WAITING 1 DONE 2 DEAD 3 DISCARDED; outbox 0 DRAFT 1 QUEUED 2 SENDING 3 SENT 4 CONFIRMED
 -- 5 UNCERTAIN 6 REFUSED 7 EXPIRED 8 DEAD 9 DISCARDED; kinds 0 MESSAGE 1 NOTICE 2 REQUEST.
 -- `mark` is what a row needs attention for (see `schema.py`), NULL for most: outbox the state,
--- unless it is 2, 3 or 4; inbox the state, unless it is 1, and 4 for a request that is DONE.
+-- unless it is 2, 3 or 4; inbox the state, unless it is 1; 4 for a request that is DONE, 5 for what
+-- is DONE and waits for a person since it was handed over.
 -- CROSS JOIN keeps the order of the tables, INDEXED BY the index, so that no plan ever scans.
 
 -- The beat --------------------------------------------------------------------------------------
@@ -18,12 +19,33 @@ INSERT INTO inbox (id, conversation, key, kind, state, at_ms, attempts, reason, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key, conversation) DO NOTHING;
 
+-- The row of nearly every message, decided at once: what is the same in all of them is written here
+-- instead of being handed over, which costs 0.4 µs for each NULL and 0.5 µs for each `bytes`.
+-- name: insert_decided
+INSERT INTO inbox (id, conversation, key, kind, state, at_ms, attempts, reason, why, body)
+VALUES (?, ?, ?, 0, 1, ?, 1, '', ?, ?)
+ON CONFLICT (key, conversation) DO NOTHING;
+
 -- name: find_key
 SELECT 1 FROM inbox WHERE key = ? AND conversation = ?;
+
+-- A message under another of its ids: either key finds it.
+-- name: find_alias
+SELECT 1 FROM alias WHERE key IN (?1, ?3) AND conversation = ?2
+UNION ALL SELECT 1 FROM inbox WHERE key = ?3 AND conversation = ?2
+LIMIT 1;
+
+-- name: insert_alias
+INSERT INTO alias (key, conversation, row) VALUES (?, ?, ?);
 
 -- name: insert_outbox
 INSERT INTO outbox (id, conversation, state, at_ms, source, attempt, due_ms, expires_ms, settled_ms, reason, peer_id, dedupe, mark, media, body, seq, context)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- The row of nearly every answer, which leaves with the beat that decided it (as `insert_decided`).
+-- name: insert_leaving
+INSERT INTO outbox (id, conversation, state, at_ms, source, attempt, due_ms, expires_ms, settled_ms, reason, peer_id, body)
+VALUES (?, ?, 2, ?, ?, 1, 0, ?, 0, '', '', ?);
 
 -- name: settle_range
 UPDATE outbox SET state = 3, settled_ms = ?3, seq = ?4 + id WHERE id BETWEEN ?1 AND ?2 AND state = 2;
@@ -51,6 +73,18 @@ WHERE id = ?1 AND state IN (2, 3, 4, 5);
 SELECT id FROM outbox INDEXED BY outbox_queued
 WHERE mark = 1 AND conversation = ? AND id & 15 != 0 ORDER BY id;
 
+-- name: drafts_of_conversation
+SELECT id FROM outbox INDEXED BY outbox_drafts
+WHERE mark = 0 AND conversation = ?1 ORDER BY id DESC LIMIT -1 OFFSET ?2;
+
+-- name: put_pace
+INSERT INTO pace (line, day, sent, last_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT (line) DO UPDATE
+SET day = excluded.day, sent = excluded.sent, last_ms = excluded.last_ms;
+
+-- name: paces
+SELECT line, day, sent, last_ms FROM pace ORDER BY line;
+
 -- name: claim
 UPDATE outbox
 SET state = 2, mark = NULL, attempt = attempt + 1, due_ms = 0, reason = '', seq = ?2
@@ -60,6 +94,15 @@ RETURNING conversation;
 -- name: finish_inbox
 UPDATE inbox SET state = 1, mark = CASE kind WHEN 2 THEN 4 END, why = ?2, seq = ?3
 WHERE id = ?1 AND state = 0;
+
+-- name: hand_over
+UPDATE inbox SET mark = 5, seq = ?2 WHERE id = ?1 AND state = 1 AND mark IS NULL;
+
+-- name: for_person_of
+SELECT id FROM inbox INDEXED BY inbox_mark WHERE mark = 5 AND conversation = ? ORDER BY id;
+
+-- name: attend
+UPDATE inbox SET mark = NULL, seq = ?2 WHERE id = ?1;
 
 -- name: keep
 INSERT INTO kept (line, account, state) VALUES (?, ?, ?)
@@ -102,6 +145,9 @@ SELECT coalesce(max(id), 0) FROM number;
 -- name: forget_numbers
 DELETE FROM number WHERE row = ? AND id < (SELECT max(id) FROM number);
 
+-- name: forget_aliases
+DELETE FROM alias WHERE row = ?;
+
 -- Conversations ---------------------------------------------------------------------------------
 
 -- name: find_conversation
@@ -131,7 +177,7 @@ WHERE t.due_ms <= ?1 AND c.line || '/' || c.account NOT IN (SELECT value FROM js
 ORDER BY t.due_ms LIMIT ?3;
 
 -- name: waiting
-SELECT id, conversation, key, kind, state, at_ms, attempts, reason, media, why, body
+SELECT id, conversation, key, kind, state, at_ms, attempts, reason, media, why, body, mark
 FROM inbox INDEXED BY inbox_mark WHERE mark = 0 AND conversation = ? ORDER BY id;
 
 -- After a restart a turn waits at most as long as it was meant to, whatever the clock says now.
@@ -161,6 +207,13 @@ CROSS JOIN conversation c ON c.id = q.conversation;
 -- name: expired
 SELECT id FROM outbox INDEXED BY outbox_mark
 WHERE mark = 1 AND expires_ms BETWEEN 1 AND ? ORDER BY id LIMIT ?;
+
+-- Ids contain the time (`ids.id_at`).
+-- name: expired_drafts
+SELECT id FROM outbox INDEXED BY outbox_mark WHERE mark = 0 AND id < ? ORDER BY id LIMIT ?;
+
+-- name: expire_draft
+UPDATE outbox SET state = 7, mark = 7, settled_ms = ?2, reason = ?3, seq = ?4 WHERE id = ?1 AND state = 0;
 
 -- Of what was carried to a line, what waits beyond the newest ?2.
 -- name: carried_beyond
@@ -204,12 +257,20 @@ WHERE o.id >= ?1 AND o.id < ?2 AND (?3 >> o.state) & 1 AND (?4 = '' OR c.line = 
 ORDER BY o.id DESC LIMIT ?5;
 
 -- name: delivery_state
-SELECT state, at_ms, expires_ms, body IS NOT NULL OR media IS NOT NULL FROM outbox WHERE id = ?;
+SELECT state, expires_ms, body IS NOT NULL OR media IS NOT NULL FROM outbox WHERE id = ?;
 
 -- name: move_delivery
 UPDATE outbox
 SET state = ?2, mark = ?3, reason = ?4, settled_ms = ?5, expires_ms = ?6, due_ms = 0, seq = ?7
 WHERE id = ?1;
+
+-- name: edit_delivery
+UPDATE outbox SET body = ?2, media = ?3, source = ?4 WHERE id = ?1;
+
+-- name: drafts_by_line
+SELECT c.line, count(*)
+FROM (SELECT conversation FROM outbox INDEXED BY outbox_mark WHERE mark = 0 LIMIT ?) o
+CROSS JOIN conversation c ON c.id = o.conversation GROUP BY c.line;
 
 -- name: uncertain_of_reason
 SELECT id FROM outbox INDEXED BY outbox_mark WHERE mark = 5 AND reason = ? ORDER BY id;
@@ -217,8 +278,13 @@ SELECT id FROM outbox INDEXED BY outbox_mark WHERE mark = 5 AND reason = ? ORDER
 -- Inbox: people ---------------------------------------------------------------------------------
 
 -- name: message
-SELECT id, conversation, key, kind, state, at_ms, attempts, reason, media, why, body
+SELECT id, conversation, key, kind, state, at_ms, attempts, reason, media, why, body, mark
 FROM inbox WHERE id = ?;
+
+-- name: for_person_by_line
+SELECT c.line, count(*)
+FROM (SELECT conversation FROM inbox INDEXED BY inbox_mark WHERE mark = 5 LIMIT ?) i
+CROSS JOIN conversation c ON c.id = i.conversation GROUP BY c.line;
 
 -- name: inbox_ids_by_mark
 SELECT i.id FROM inbox i INDEXED BY inbox_mark CROSS JOIN conversation c ON c.id = i.conversation

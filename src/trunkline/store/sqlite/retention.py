@@ -149,6 +149,8 @@ class Forgetting:
                 if name in _FORGET_HISTORY:
                     self._connection.executemany(SQL[_FORGET_HISTORY[name]], values)
                     self._connection.executemany(SQL["forget_numbers"], values)
+                if name == "delete_inbox":
+                    self._connection.executemany(SQL["forget_aliases"], values)
                 self._connection.executemany(SQL[name], values)
         return len(ids)
 

@@ -9,10 +9,10 @@ from typing import Final
 from trunkline.clock import Clock
 from trunkline.errors import StoreDamaged, StoreTooNew, StoreUnavailable
 from trunkline.model.delivery import DeliveryState
+from trunkline.store.contract import MAX_LIFE_MS
 from trunkline.store.migrations import HEAD, REVISIONS
 
 from .connection import Connection
-from .outbox import MAX_LIFE_MS
 from .statements import SQL
 from .stream import OUTBOX, Stream
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import Final
+from typing import Final, TypeAlias
 
 SIZES: Final = (32, 16, 8, 4, 2, 1)  # rows per INSERT; 32 saves 10 % over one (measurements.md)
+Shapes: TypeAlias = tuple[tuple[int, str], ...]  # how many values a text takes, and the text
 _VALUES: Final = re.compile(r"VALUES\s*(\([^)]*\))")
 
 
@@ -22,13 +23,14 @@ def load() -> Mapping[str, str]:
     return found
 
 
-def repeated(sentence: str) -> tuple[tuple[int, str], ...]:
-    """Return (rows, text) of an INSERT for several rows at a time, the largest first."""
+def repeated(sentence: str) -> Shapes:
+    """Return an INSERT for several rows at a time, the largest first."""
     values = _VALUES.search(sentence)
     if values is None:
         raise ValueError("the sentence has no VALUES (…)")
+    each = values[1].count("?")
     return tuple(
-        (size, f"{sentence[: values.end(1)]}{f', {values[1]}' * (size - 1)}"
+        (size * each, f"{sentence[: values.end(1)]}{f', {values[1]}' * (size - 1)}"
          f"{sentence[values.end(1) :]}")
         for size in SIZES
     )  # fmt: skip

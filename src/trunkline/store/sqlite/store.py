@@ -22,12 +22,14 @@ from trunkline.store.contract import (
     Beat,
     Changes,
     Committed,
+    Edit,
     EventKind,
     InboxRow,
     InboxState,
     Number,
     NumberKey,
     OutboxRow,
+    PaceRow,
     Page,
     Queue,
     Queued,
@@ -255,6 +257,13 @@ class SqliteStore:
         """QUEUED rows that are too late → EXPIRED."""
         return await self._write(lambda db: outbox.expire(db, self._stream, now_ms, limit))
 
+    async def expire_drafts(
+        self, before_ms: int, reason: str, now_ms: int, limit: int
+    ) -> list[DeliveryId]:
+        """DRAFT rows made before `before_ms` → EXPIRED."""
+        which, why = (before_ms, limit), (now_ms, reason)
+        return await self._write(lambda db: outbox.expire_drafts(db, self._stream, which, why))
+
     async def expire_carried(
         self, line: str, keep: int, reason: str, now_ms: int, limit: int
     ) -> list[DeliveryId]:
@@ -262,12 +271,18 @@ class SqliteStore:
         which, why = (line, keep, limit), (now_ms, reason)
         return await self._write(lambda db: outbox.expire_carried(db, self._stream, which, why))
 
-    async def expire_seat(self, line: str, account: str, peer: str, reason: str) -> int:
+    async def expire_seat(
+        self, line: str, account: str, peer: str, reason: str
+    ) -> list[DeliveryId]:
         """QUEUED rows of a seat that never comes back → EXPIRED."""
         now_ms, seat = self._clock.now_ms(), (line, account, peer)
         return await self._write(
             lambda db: outbox.expire_seat(db, self._stream, seat, reason, now_ms)
         )
+
+    async def paces(self) -> list[PaceRow]:
+        """Return what lines have used up of their paces."""
+        return await self._write(outbox.paces)
 
     async def due_turns(
         self, now_ms: int, limit: int, *, besides: Sequence[tuple[str, str]] = ()
@@ -284,6 +299,16 @@ class SqliteStore:
                 conversations.get(db, conversation),
                 inbox.waiting(db, self._media, conversation),
             )
+        )
+
+    async def waiting_of(
+        self, idents: Sequence[ConversationId]
+    ) -> list[tuple[ConversationState | None, list[InboxRow]]]:
+        """Return the same for several conversations, in their order, in one look-up."""
+        return await self._write(
+            lambda db: [
+                (conversations.get(db, one), inbox.waiting(db, self._media, one)) for one in idents
+            ]
         )
 
     async def kept(self, line: str, account: str) -> bytes | None:
@@ -319,13 +344,19 @@ class SqliteStore:
         )
 
     async def move_delivery(
-        self, ident: DeliveryId, sources: Sequence[DeliveryState], to: DeliveryState, reason: str
+        self,
+        ident: DeliveryId,
+        sources: Sequence[DeliveryState],
+        to: DeliveryState,
+        reason: str,
+        edit: Edit | None = None,
     ) -> bool:
         """Move a row for a person; False when it is not in `sources`, or has no body to send."""
         now_ms = self._clock.now_ms()
 
         def move(db: Connection) -> bool:
-            is_moved = outbox.move(db, self._stream, ident, sources, to, reason, now_ms)
+            new = None if edit is None else outbox.to_edit(edit, self._media, now_ms)
+            is_moved = outbox.move(db, self._stream, ident, sources, to, reason, now_ms, new)
             if is_moved:
                 self._flight.remove((ident,))
             return is_moved
@@ -350,13 +381,13 @@ class SqliteStore:
 
     async def messages(
         self, *, line: str, states: Sequence[InboxState], kinds: Sequence[EventKind],
-        after: int, cursor: str, limit: int,
+        after: int, cursor: str, limit: int, is_for_person: bool = False,
     ) -> Page:  # fmt: skip
         """List (InboxRow, ConversationState); a page may be short while its cursor is not ""."""
         return await self._read(
             lambda db: inbox.list_page(
                 db, self._media, line=line, states=states, kinds=kinds,
-                after=after, cursor=cursor, limit=limit,
+                after=after, cursor=cursor, limit=limit, is_for_person=is_for_person,
             )
         )  # fmt: skip
 
@@ -420,6 +451,14 @@ class SqliteStore:
             return history.erase(db, conversation, self._indexer.end)
 
         return await self._write(erase)
+
+    async def drafts(self, limit: int) -> dict[str, int]:
+        """Return how many drafts wait by line, counting at most `limit` of all."""
+        return await self._read(lambda db: outbox.drafts(db, limit))
+
+    async def for_person(self, limit: int) -> dict[str, int]:
+        """Return how many messages wait for a person by line, counting at most `limit` of all."""
+        return await self._read(lambda db: inbox.for_person(db, limit))
 
     async def counts(self) -> dict[str, int]:
         """Return rows by state, each counted up to 100,000; `outbox.sending` from memory."""

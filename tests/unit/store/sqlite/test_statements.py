@@ -19,16 +19,20 @@ SOURCES = list(Path(trunkline.store.sqlite.__file__).parent.glob("*.py"))
 # These read a whole table on purpose: a start reads the whole file anyway (quick_check), and
 # `turn` holds only what is open.
 # `stream` is read from its old end, which retention keeps short.
+# `pace` holds one row a line.
 # `json_each` is a list that was handed in: accounts at their limit.
 SCANNED = {
     "left_sending": ("o",), "clamp_turns": ("turn",), "queued_chats": ("outbox", "q"),
     "tops": ("stream",), "stream_old": ("stream",), "stream_end": ("stream",),
     "stream_start": ("stream",), "due_turns_besides": ("json_each",),
-    "delete_stream": ("stream",), "fill_active": ("n",), "tail_active": ("n",),
+    "paces": ("pace",), "drafts_by_line": ("o",), "for_person_by_line": ("i",),
+    "delete_stream": ("stream",),
+    "fill_active": ("n",), "tail_active": ("n",),
 }  # fmt: skip
-# What these sort is bounded: one visitor's rows, what waits at a start, a batch or its tail.
+# What these sort is bounded: one visitor's rows, what waits at a start, a batch or its tail, lines.
 SORTED = {
-    "queued_of_peer", "fill_history", "fill_active", "tail_of", "tail_active",
+    "queued_of_peer", "drafts_by_line", "for_person_by_line", "fill_history", "fill_active",
+    "tail_of", "tail_active",
 }  # fmt: skip
 SMALL = ("CONSTANT", "sqlite_master", "alembic_version")
 
@@ -87,9 +91,11 @@ async def test_a_beats_settling_goes_by_the_primary_key(store: SqliteStore):
 
 
 def test_an_insert_is_repeated_for_several_rows():
-    shapes = dict(repeated("INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING"))
-    assert tuple(shapes) == SIZES
-    assert shapes[2] == "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING"
-    assert shapes[32].count("(?, ?)") == 32
+    shapes = dict(repeated("INSERT INTO t (a, b, c) VALUES (?, 0, ?) ON CONFLICT DO NOTHING"))
+    assert tuple(shapes) == tuple(2 * size for size in SIZES)  # values, not rows
+    assert shapes[4] == (
+        "INSERT INTO t (a, b, c) VALUES (?, 0, ?), (?, 0, ?) ON CONFLICT DO NOTHING"
+    )
+    assert shapes[64].count("(?, 0, ?)") == 32
     with pytest.raises(ValueError, match="VALUES"):
         repeated("SELECT 1")

@@ -119,4 +119,4 @@ def test_new_and_upgraded_tables_are_the_same(tmp_path: Path):
         assert set(columns) == {column.name for column in table.columns}, table.name
         indexes = {index["name"] for index in made.get_indexes(table.name)}
         assert indexes == {index.name for index in table.indexes}, table.name
-    assert HEAD == "0003"
+    assert HEAD == "0005"
