@@ -230,6 +230,48 @@ async def test_messages_of_an_outage_are_there_after_the_reconnect() -> None:
         assert one.world.market.violations == {}
 
 
+async def test_ten_messages_of_a_20_s_outage_are_there_within_5_s_of_the_reconnect() -> None:
+    async with street() as one:
+        seller = one.world.market.seller(one.desk.session.seller.ident)  # type: ignore[union-attr]  # connected
+        talk = one.world.market.open_talk(seller, "22", "7")
+        one.refusals = 2  # 3 s, then 20 s: the platform is away meanwhile
+        one.lose()
+        await one.quiet()
+        for nth in range(10):
+            payload = {"contentType": 1, "text": {"text": f"{nth}"}}
+            one.world.market.say(seller, talk, payload, f"{nth}", is_own=False)
+            await one.live(2)
+        assert one.line.state is not LineState.CONNECTED
+        assert one.ledger.words == []
+        while one.line.state is not LineState.CONNECTED:
+            await one.live(1)
+        await one.live(5)
+        assert one.ledger.words == [f"{nth}" for nth in range(10)]
+        assert one.world.market.violations == {}
+
+
+async def test_a_link_that_delivers_nothing_after_a_new_token_is_found_in_its_bound() -> None:
+    """Heartbeats are answered, messages are not pushed: a zombie. Source: xianyu 3"""
+    async with street(token_refresh_s=120, quiet_check_s=300) as one:
+        deaf_from_s = 130
+        await one.live(deaf_from_s)
+        assert one.world.market.calls[LOGIN_API] == 2
+        assert one.dials_s[-1] < deaf_from_s  # the new token had a link of its own
+        assert one.desk is not None
+        session, dials = one.desk.session, len(one.dials_s)
+        session._is_synced = False  # a fault: the platform answers and pushes nothing
+        talk = one.world.market.open_talk(session.seller, "22", "7")
+        payload = {"contentType": 1, "text": {"text": "anybody?"}}
+        one.world.market.say(session.seller, talk, payload, "anybody?", is_own=False)
+        one.options = one.line.options = one.options.model_copy(update={"token_refresh_s": 1e6})
+        await one.live(60)
+        assert one.ledger.words == []
+        assert len(one.dials_s) == dials
+        await one.live(250)  # 300 s without a push, and what it takes to look
+        assert one.ledger.words == ["anybody?"]
+        assert len(one.dials_s) > dials
+
+
 async def test_the_states_are_those_of_the_guide() -> None:
     async with street() as one:
         one.lose()

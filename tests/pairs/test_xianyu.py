@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from trunkline.dialects.contract import Again, Fetch, Keep, LinkState, Now, Park, Received
 from trunkline.dialects.xianyu.http import LOGIN_API
+from trunkline.dialects.xianyu.pushes import fingerprint
 from trunkline.errors import LinkLost
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
@@ -303,6 +306,19 @@ def test_broken_entries_are_counted_and_acknowledged() -> None:
     _market(shop, lambda market: market.push_body(body))
     assert shop.bot.kinds()[-2:] == ["rejected:decode", "rejected:no_data"]
     assert shop.routes.count("ack") == acks + 1
+    assert shop.bot.noticed[-2].detail == f"an entry, {fingerprint({'data': '%%%'})}"
+
+
+def test_of_an_entry_that_nobody_knows_its_size_and_hash_are_told_and_nothing_else() -> None:
+    """Source: xianyu 7.1 (personal data is neither stored nor logged), 7.2, 12"""
+    shop = Shop().start()
+    data = base64.b64encode(b'[{"clientIp": "203.0.113.7"}]').decode()
+    body: dict[str, Any] = {"syncPushPackage": {"data": [{"data": data}]}}
+    _market(shop, lambda market: market.push_body(body))
+    notice = shop.bot.noticed[-1]
+    assert notice.kind == "unknown-entry"
+    assert f"{len(data)} bytes, sha256 {sha256(data.encode()).hexdigest()[:12]}" in notice.detail
+    assert "203" not in notice.detail
 
 
 @pytest.mark.parametrize(
@@ -505,7 +521,7 @@ def test_no_answer_waits_for_the_echo() -> None:
     shop.pump.carry(shop.bot)
     answer, push = shop.platform.wire
     shop.platform.wire.clear()
-    shop.platform.session._watched.clear()  # type: ignore[attr-defined]  # it is not pushed again
+    shop.platform.session._open_pushes.clear()  # type: ignore[attr-defined]  # it is not pushed again
     shop.live(25)
     assert not shop.bot.settled
     shop.platform.wire.append(push)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from trunkline.dialects.boss import BOSS
 from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.contract import Dialect
 from trunkline.dialects.maim import MAIM
@@ -12,5 +13,5 @@ from trunkline.dialects.onebot11 import ONEBOT11
 from trunkline.dialects.xianyu import XIANYU
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    dialect.name: dialect for dialect in (CONTACT, MAIM, ONEBOT11, XIANYU)
+    dialect.name: dialect for dialect in (BOSS, CONTACT, MAIM, ONEBOT11, XIANYU)
 }

@@ -109,4 +109,5 @@ CONTACT: Final = Dialect(
     kinds=("visitor",),
     claims=claims,
     recognises=recognises,
+    notices=(),
 )

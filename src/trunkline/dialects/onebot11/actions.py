@@ -33,6 +33,12 @@ class Kind(Enum):
     ANY = "any"
 
 
+_A: Final[Mapping[Kind, str]] = {
+    Kind.ID: "an id: a number, or text of letters, digits and _ : . -",
+    Kind.NUMBER: "a number", Kind.FLAG: "a boolean", Kind.TEXT: "text",
+}  # fmt: skip
+
+
 class Param(msgspec.Struct, frozen=True):
     """One parameter.
 
@@ -143,7 +149,7 @@ def _read(param: Param, given: Mapping[str, Any]) -> Any:
     try:
         return _READ[param.kind](value)
     except ValueError as error:
-        raise WireMalformed("bad_params", f"{param.name} must be a {param.kind.value}") from error
+        raise WireMalformed("bad_params", f"{param.name} must be {_A[param.kind]}") from error
 
 
 def _id(value: object) -> str:

@@ -22,6 +22,7 @@ from trunkline.model.delivery import Act, Delivery, Outcome, Say
 UNCLEAR_CODES: Final = frozenset({200, 1200})  # Source: onebot11 8
 UNANSWERED_CODE: Final = 1408
 MAX_ERROR_CHARS: Final = 200
+_CONFIRMED: Final = Outcome.CONFIRMED
 
 
 class _GroupParams(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +104,7 @@ def settle(call: Pending, response: Response) -> Settled:
             peer_id = to_word(_decode_sent(response.data).message_id)
         except msgspec.DecodeError:
             peer_id = ""
-        return Settled(call.delivery_id, Outcome.CONFIRMED, peer_id, data=response.data)
+        return Settled(call.delivery_id, _CONFIRMED, peer_id, data=response.data)
     if response.is_async:
         return Settled(call.delivery_id, Outcome.SENT)
     error = (response.error or "")[:MAX_ERROR_CHARS]

@@ -245,7 +245,10 @@ class FrameworkSession(OneBotSession):
         chat = delivery.chat
         call = Pending(delivery.id, (chat.kind, chat.id), echo, frame)
         is_now = self._calls.offer(call, self._clock.monotonic_s())
-        self._wake_for_calls()
+        if is_now:
+            self._wake(call.until_s)  # what was written before is due earlier, and awaited
+        else:
+            self._wake_for_calls()
         return (Transmit(frame),) if is_now else ()
 
     def _wake_for_calls(self) -> None:

@@ -61,7 +61,7 @@ def decode_call(data: bytes) -> Call | BadCall:
         except FAULTS:
             fields, _ = to_fields(data)
             action, params = fields.get("action"), fields.get("params")
-            echo = jsonwire.encode(fields["echo"]) if "echo" in fields else None
+            echo = jsonwire.raw_field(data, "echo") if "echo" in fields else None
     except WireMalformed as error:
         return BadCall(error.reason)
     if type(action) is not str or not action:

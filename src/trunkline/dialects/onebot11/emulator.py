@@ -59,13 +59,14 @@ from trunkline.model.event import Event, MessageReceived
 from trunkline.model.history import ChatFacts
 from trunkline.model.message import plain_text
 
+# The template `qq` answers each of them: a first try must not look like a fault.
 SCRIPT: Final = (
-    "大家好",
-    "今天天气怎么样？",
-    "多少钱？[CQ:face,id=178]",
-    "What can you do, A&amp;B?",
-    "讲个笑话吧",
-    "晚安 🌙",
+    "大家，你好",
+    "在吗？今天天气怎么样？",
+    "你好，多少钱？[CQ:face,id=178]",
+    "hello, what can you do, A&amp;B?",
+    "帮助",
+    "在吗？晚安 🌙",
 )
 PEOPLE: Final = (("10001", "小明"), ("10002", "小红"), ("10003", "Alice"))
 GROUP: Final = ("20001", "测试群")

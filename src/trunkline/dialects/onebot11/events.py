@@ -265,7 +265,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 def to_number(ident: str) -> int | str:
     """Return an id as the integer that frameworks want, when it is one."""
     digits = ident.removeprefix("-")
-    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= 19
+    is_number = len(digits) <= 19 and digits.isascii() and digits.isdecimal()
     return int(ident) if is_number else ident
 
 

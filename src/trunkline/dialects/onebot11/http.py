@@ -15,9 +15,10 @@ from urllib.parse import parse_qsl
 from trunkline.dialects.contract import Head, HttpAnswer, HttpEntry, HttpRequest, HttpSide, Refuse
 from trunkline.dialects.onebot11.actions import ACTIONS
 from trunkline.dialects.onebot11.calls import encode_failed, split_mode
-from trunkline.dialects.onebot11.frames import to_fields
-from trunkline.dialects.onebot11.headers import API, admit, paths
+from trunkline.dialects.onebot11.frames import decode, to_fields
+from trunkline.dialects.onebot11.headers import API, admit, paths, self_id_of
 from trunkline.dialects.onebot11.options import OneBotOptions
+from trunkline.dialects.onebot11.shapes import Response
 from trunkline.errors import WireMalformed
 from trunkline.wire import jsonwire
 
@@ -94,10 +95,11 @@ def take_request(options: OneBotOptions, request: HttpRequest) -> HttpEntry | Ht
         if not hmac.compare_digest(expected.encode(), headers["x-signature"].encode()):
             return _fail(403, "the signature is wrong")
     try:
-        to_fields(body)
+        # Read here too, so that every refusal has the same form.
+        is_event = type(decode(body, self_id_of(request.head))) is not Response
     except WireMalformed as error:
         return _fail(400, f"the event cannot be read: {error.reason}")
-    return HttpEntry(POSTED, body)
+    return HttpEntry(POSTED, body) if is_event else _fail(400, "a response is no event")
 
 
 def _take_call(request: HttpRequest) -> HttpEntry | HttpAnswer:

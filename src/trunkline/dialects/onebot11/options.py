@@ -33,6 +33,9 @@ class OneBotOptions(LineOptions):
         handshake_timeout_s: how soon it must come; 0 = whenever it likes.
         ignore_self: as a framework, which messages of the account itself are its own and never
             answered; `auto` = the complete ones. Source: guides 4
+        duplicate: as a framework that listens, when an account connects that is connected already:
+            `replace` = the newer connection wins, `reject` = it is closed with 1008. An API and an
+            Event connection are a pair and no duplicate. Source: onebot11 3.5
         message_format: how messages are written. Source: onebot11 6.1
         api_timeout_s: how long a call may go unanswered. Source: onebot11 7.1
         rate_limit_interval_s: between two `…_rate_limited` calls. Source: onebot11 7.3
@@ -59,6 +62,7 @@ class OneBotOptions(LineOptions):
     handshake: Literal["strict", "lenient", "off"] = "strict"
     handshake_timeout_s: float = Field(1.0, ge=0, le=60)
     ignore_self: Literal["auto"] | bool = "auto"
+    duplicate: Literal["replace", "reject"] = "replace"
     message_format: Literal["array", "string"] = "array"
     api_timeout_s: float = Field(30.0, ge=1, le=600)
     rate_limit_interval_s: float = Field(0.5, ge=0.05, le=60)

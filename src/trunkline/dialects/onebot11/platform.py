@@ -73,6 +73,7 @@ from trunkline.model.delivery import Act, Delivery, Outcome, Say
 from trunkline.model.event import MessageReceived, Person
 
 MAX_JOBS: Final = 1000
+MAX_LIMITED: Final = 200  # the house takes as many at once when the connection ends
 LEAVE_S: Final = 5.0  # accepted calls are answered so long. Source: onebot11 3.6
 RECALLED: Final = 1000  # messages of this connection that `get_msg` finds
 RECALLED_CHARS: Final = 4096
@@ -165,19 +166,33 @@ class ImplementationSession(OneBotSession):
 
     def finish(self) -> Effects:
         """Tell nothing more, answer what was accepted, then close. Source: onebot11 3.6"""
-        if self._state is LinkState.CLOSED or not (self._open or self._limited):
+        if self._state is LinkState.CLOSED:
             return super().finish()
+        effects = self.hurry()
+        if not self._open:
+            return (*effects, *super().finish())
         self._beat_at_s = None
         self._leave_by_s = self._clock.monotonic_s() + LEAVE_S
         self._plan_wake()
-        return ()
+        return effects
+
+    def hurry(self) -> Effects:
+        """Run all limited calls at once: they were answered, so they must not end with us."""
+        if not self._limited:
+            return ()
+        effects: list[Effect] = []
+        while self._limited:
+            effects += self._run(self._limited.popleft(), is_silent=True)
+        return effects
 
     def lost(self, error: TrunklineError) -> Effects:
         """Close; calls that are under way go on, nobody hears of them."""
+        self._leave_by_s = self.wake_at = None
+        effects = self.hurry()
         self._waits.clear()
-        self._limited.clear()
-        self.wake_at = None
-        return () if self._state is LinkState.CLOSED else (self._move(LinkState.CLOSED),)
+        if self._state is LinkState.CLOSED:
+            return effects
+        return (*effects, self._move(LinkState.CLOSED))
 
     # -- calls -------------------------------------------------------------------------------
 
@@ -189,7 +204,7 @@ class ImplementationSession(OneBotSession):
         if type(call) is BadCall:
             answer = encode_failed(BAD, f"bad request: {call.reason}", call.echo)
             return (Noticed(f"rejected:{call.reason}", fingerprint(data)), Transmit(answer))
-        no = self._turned_away()
+        no = self._turned_away(call.mode)
         if no is not None:
             return (Transmit(encode_failed(no.retcode, no.why, call.echo)),)
         if call.mode == "sync":
@@ -201,9 +216,11 @@ class ImplementationSession(OneBotSession):
             return (accepted,)
         return (accepted, *self._run(call, is_silent=True))
 
-    def _turned_away(self) -> Failed | None:
+    def _turned_away(self, mode: str) -> Failed | None:
         if self._leave_by_s is not None:
             return Failed(GONE, "the connection ends")
+        if mode == "rate_limited" and len(self._limited) >= MAX_LIMITED:
+            return Failed(BUSY, "too many limited calls wait")
         is_full = self._open + len(self._limited) >= MAX_JOBS
         return Failed(BUSY, "too many calls are open") if is_full else None
 
@@ -247,7 +264,8 @@ class ImplementationSession(OneBotSession):
             return self._done(job, Failed(BAD, "the message is empty"))
         chat = Chat(self._account, where.kind, where.id)
         if self._options.carries:
-            return self._ask(carry(chat, segs), job)
+            planned = carry(chat, segs)
+            return self._ask(planned, job) if type(planned) is Wanted else self._done(job, planned)
         row, now_ms = self._ids.next(), self._clock.now_ms()
         message_id = short_id(row)
         us = Person(self._account, self._options.nickname)

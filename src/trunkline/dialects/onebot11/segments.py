@@ -106,11 +106,18 @@ def to_word(value: object) -> str:
 
 def to_wire(segments: Sequence[Seg]) -> list[Seg]:
     """Return segments with text for every value but a node's content. Source: onebot11 6.1"""
-    return [Seg(one.type, _worded(one)) for one in segments]
+    wire: list[Seg] = []
+    for one in segments:
+        data = _worded(one)
+        wire.append(one if data is one.data else Seg(one.type, data))
+    return wire
 
 
 def _worded(seg: Seg) -> Data:
-    if all(type(value) is str for value in seg.data.values()):
+    for value in seg.data.values():
+        if type(value) is not str:
+            break
+    else:
         return seg.data
     return {
         key: value if (seg.type == "node" and key == "content") else to_word(value)

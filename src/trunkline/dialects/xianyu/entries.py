@@ -7,6 +7,7 @@ makes an order notice of it. Source: xianyu 7
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,11 +19,15 @@ from trunkline.dialects.xianyu.pushes import decode_base64, parse_inner
 from trunkline.errors import WireMalformed
 from trunkline.model.message import storable
 
+_CODED: Final = re.compile(r"[%+#\[\]]")  # of an address that only a full parser reads
 ASSISTANT: Final = "1400"  # Source: xianyu 7.4 (4)
 PERSONAL: Final = "1"  # session type of a chat between two people
 NOTICE_TYPES: Final = frozenset({14, 25, 26, 28, 32})
 CARD_TYPES: Final = frozenset({26, 32})
 WRAPPED: Final = 101
+SYSTEM_REASONS: Final = (
+    "placeholder", "platform_assistant", "platform_notice", "session_prompt", "tips",
+)  # fmt: skip
 PLACEHOLDERS: Final = frozenset({"发来一条消息", "发来一条新消息"})
 CONTENT_NAMES: Final = {1: "text", 2: "image", 3: "audio", 5: "sticker"}
 WEB_CHAT_TYPES: Final = frozenset({1, 2, 3, WRAPPED})
@@ -399,6 +404,10 @@ def _main(card: Fields) -> Fields:
 def _query(url: Any) -> dict[str, str]:
     if not isinstance(url, str) or len(url) > 4096:
         return {}
+    if url.isascii() and url.isprintable() and not _CODED.search(url) and url.count("&") < 100:
+        # The usual one, at a tenth of the cost: nothing has to be decoded.
+        pairs = (pair.partition("=") for pair in url.partition("?")[2].split("&"))
+        return {name: value for name, _, value in pairs if value}
     try:
         return dict(parse_qsl(urlsplit(url).query, max_num_fields=100))
     except ValueError:

@@ -7,7 +7,6 @@ folder in a text for people. Source: xianyu 1 (cookies), 3, 8 (upload)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
 from urllib.parse import quote, unquote, urlencode
@@ -18,6 +17,7 @@ from trunkline.dialects.contract import Fetch, Fetched
 from trunkline.dialects.xianyu.frames import APP_KEY, Fields, fields_of, items_of, to_int
 from trunkline.errors import WireMalformed
 from trunkline.wire import jsonwire
+from trunkline.wire.cookies import format_cookies, parse_cookies
 
 MTOP_KEY: Final = "34839810"  # Source: xianyu 3
 LOGIN_API: Final = "mtop.taobao.idlemessage.pc.login.token"
@@ -30,32 +30,6 @@ _encode = msgspec.json.Encoder().encode
 
 
 # -- cookies -----------------------------------------------------------------------------------
-
-
-def parse_cookies(text: str) -> dict[str, str]:
-    """Parse a cookie string: a later duplicate wins, parts without `=` are nothing."""
-    found: dict[str, str] = {}
-    for part in text.split(";"):
-        name, equals, value = part.strip().partition("=")
-        if equals and name:
-            found[name] = value
-    return found
-
-
-def format_cookies(cookies: Mapping[str, str]) -> str:
-    """Format cookies as a header has them, without line breaks."""
-    text = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    return text.replace("\r", "").replace("\n", "")
-
-
-def merge_set_cookies(text: str, lines: Iterable[str]) -> str:
-    """Return a cookie string with every `Set-Cookie` in it: in place, else at the end."""
-    cookies = parse_cookies(text)
-    for line in lines:
-        name, equals, value = line.partition(";")[0].strip().partition("=")
-        if equals and name:
-            cookies[name] = value
-    return format_cookies(cookies)
 
 
 def set_cookies_of(answer: Fetched) -> list[str]:

@@ -21,12 +21,12 @@ from trunkline.dialects.xianyu.http import (
     MTOP_KEY,
     SIGN_COOKIE,
     USER_API,
-    parse_cookies,
     sign,
     signing_token,
 )
 from trunkline.ids import Ids
 from trunkline.wire import msgpack
+from trunkline.wire.cookies import parse_cookies
 
 STORED: Final = 10_000  # entries of one account that can be replayed
 PACKAGE: Final = 32  # entries of one push. Source: xianyu 20 (4)
@@ -68,7 +68,10 @@ class Seller:
     def __init__(self, ident: str) -> None:
         self.ident = ident
         self.talks: dict[str, Talk] = {}
+        self.pairs: dict[tuple[str, str], Talk] = {}  # (buyer, item)
         self.stored: deque[tuple[int, Fields]] = deque(maxlen=STORED)
+        # Pushed and not acknowledged: pushed again over the next link. Bound: `STORED`.
+        self.unacked: dict[int, Fields] = {}
         self.pts = 0
         self.uuids: dict[str, None] = {}
         self.heard: deque[tuple[str, Fields]] = deque(maxlen=STORED)
@@ -106,10 +109,12 @@ class Market:
 
     def open_talk(self, seller: Seller, buyer: str, item: str, name: str = "") -> Talk:
         """Return the chat of a pair about an item; the same one every time."""
-        for talk in seller.talks.values():
-            if (talk.buyer, talk.item) == (buyer, item):
-                return talk
-        talk = Talk(str(50_000_000_000 + self.number()), buyer, name or f"买家{buyer[-4:]}", item)
+        known = seller.pairs.get((buyer, item))
+        if known is not None:
+            return known
+        talk = seller.pairs[buyer, item] = Talk(
+            str(50_000_000_000 + self.number()), buyer, name or f"买家{buyer[-4:]}", item
+        )
         seller.talks[talk.ident] = talk
         return talk
 
@@ -199,12 +204,14 @@ class Market:
         if self.login and parse_cookies(cookies).get("cookie2") != self.login:
             return TOKEN_FAULTS["dead"]
         asked = dict(parse_qsl(query))
-        if not signing_token(cookies) or self.fault == "expired":
-            told = "FAIL_SYS_TOKEN_EMPTY::令牌为空"
-            if self.fault == "expired":
-                self.fault = ""
-                self.sign_key = f"{self._ids.token()}_{self._clock.now_ms()}"
-                told = "FAIL_SYS_TOKEN_EXOIRED::令牌过期"
+        held = signing_token(cookies)
+        told = "" if held else "FAIL_SYS_TOKEN_EMPTY::令牌为空"
+        if self.fault == "expired":
+            self.fault = ""
+            self.sign_key = f"{self._ids.token()}_{self._clock.now_ms()}"
+        if held and held != self.sign_key.partition("_")[0]:
+            told = "FAIL_SYS_TOKEN_EXOIRED::令牌过期"
+        if told:
             lines = (f"{SIGN_COOKIE}={self.sign_key}; Path=/", f"{SIGN_COOKIE}_enc=e; Path=/")
             return _answer(told, {}, *lines)
         wanted = sign(self.sign_key.partition("_")[0], asked.get("t", ""), MTOP_KEY, data)
@@ -238,6 +245,11 @@ class Market:
         return Fetched(
             200, (), _encode({"success": True, "object": {"url": url, "pix": "640x480"}})
         )
+
+    def forget_tokens(self, ident: str) -> None:
+        """Let no token of an account be good any more."""
+        for token in [one for one, held in self.tokens.items() if held[0] == ident]:
+            del self.tokens[token]
 
     def refuse_token(self, token: str, device: str) -> str:
         """Return why a registration is refused, "" when it is good. Source: xianyu 4"""

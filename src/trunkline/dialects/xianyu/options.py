@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 
 from trunkline.dialects.options import LineOptions
-from trunkline.dialects.xianyu.http import parse_cookies
+from trunkline.wire.cookies import one_line, parse_cookies
 
 USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -80,7 +80,7 @@ class XianyuOptions(LineOptions):
     @field_validator("cookies")
     @classmethod
     def _of_an_account(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value().strip()
+        text = one_line(value.get_secret_value())
         if text and not parse_cookies(text).get("unb"):
             raise ValueError("no unb is among them; copy the whole string from the browser")
         return value
@@ -95,7 +95,24 @@ class XianyuOptions(LineOptions):
     @property
     def cookie_text(self) -> str:
         """The cookies in clear, on one line."""
-        return self.cookies.get_secret_value().replace("\r", "").replace("\n", "").strip()
+        return one_line(self.cookies.get_secret_value())
+
+    @property
+    def login(self) -> str:
+        """The account at its platform: an emulator's accounts are its own. Source: xianyu 1"""
+        host = urlsplit(self.http_url).netloc
+        return f"{self.owner}@{host}" if self.owner else ""
+
+    @property
+    def owner(self) -> str:
+        """`unb` is the account's id. Source: xianyu 1"""
+        is_account = self.role == "account"
+        return parse_cookies(self.cookie_text).get("unb", "") if is_account else ""
+
+    @property
+    def paced_s(self) -> float | None:
+        """An account sends one message at a time, a gap apart. Source: xianyu 8 (pace)"""
+        return self.send_gap_s if self.role == "account" else None
 
     @property
     def own_hosts(self) -> frozenset[str]:

@@ -71,6 +71,13 @@ TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 WITHDRAWN: Final = "refund_cancelled"  # never stays: the order is again what it was
 
+EVENTS: Final = tuple(
+    dict.fromkeys(
+        told.event
+        for told in (*TEXTS.values(), *RED_REMINDERS.values(), BARGAIN, *REFUNDS.values())
+    )
+)
+
 
 def find_text(text: str) -> OrderText | None:
     """Return what a text means, one pair of square brackets and the blanks around it aside."""

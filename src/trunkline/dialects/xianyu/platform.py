@@ -8,7 +8,7 @@ Source: xianyu 4, 5, 8, 20
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
@@ -33,15 +33,16 @@ from trunkline.dialects.contract import (
 from trunkline.dialects.xianyu import frames
 from trunkline.dialects.xianyu.entries import to_content
 from trunkline.dialects.xianyu.frames import Fields, Frame, fields_of, items_of, strip, to_int
-from trunkline.dialects.xianyu.http import parse_cookies
-from trunkline.dialects.xianyu.market import PACKAGE, Market, Seller, Talk, pack
+from trunkline.dialects.xianyu.market import PACKAGE, STORED, Market, Seller, Talk, pack
 from trunkline.dialects.xianyu.options import XianyuOptions
 from trunkline.dialects.xianyu.pushes import decode_base64, parse_inner
 from trunkline.dialects.xianyu.translate import to_pieces, to_segments
 from trunkline.errors import LocalProtocolError, TrunklineError, WireMalformed
+from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Outcome, Say
 from trunkline.model.event import MessageReceived, Person
+from trunkline.wire.cookies import parse_cookies
 
 PUSH_AGAIN_S: Final = 5.0  # Source: xianyu 20 (faults)
 PUSHES: Final = 3
@@ -50,9 +51,17 @@ _READY: Final = LinkState.READY
 _ROUTES: Final = ("/s/sync", "/s/para", "/s/vulcan")
 
 
-class _Push(msgspec.Struct):
+class Push(msgspec.Struct):
+    """A push, and what became of it.
+
+    Args:
+        places: of its entries, when they are the ones stored there.
+        times: how often it was written.
+    """
+
     data: bytes
     due_s: float
+    places: tuple[int, ...] = ()
     times: int = 1
     is_acked: bool = False
 
@@ -77,11 +86,15 @@ class MarketSession:
         self.market = market or Market(opening.clock, opening.ids)
         self.seller = Seller("")
         self.state = LinkState.OPENING
+        self._is_linked = False
         self._is_registered = False
         self._is_synced = False
         self._sid = ""
         self._pushed = 0
-        self._watched: OrderedDict[str, _Push] = OrderedDict()
+        self._watched: OrderedDict[str, Push] = OrderedDict()
+        self._open_pushes: dict[str, Push] = {}  # of them: not acknowledged, and pushed again
+        # What buyers said and the account has not acknowledged, by its place in the line.
+        self.unproven: dict[int, DeliveryId] = {}
         self.position = 0  # up to where this link was pushed; nothing may claim more
         self._routes: dict[str, Callable[[Frame], list[Effect]]] = {
             frames.HEARTBEAT: lambda frame: [self._answer(frame)],
@@ -102,30 +115,37 @@ class MarketSession:
         return ()
 
     def linked(self, info: LinkInfo) -> Effects:
-        """Take the seat of the account that the cookies name."""
+        """Let the account in that the cookies name; its buyers are there from the sync on."""
         me = parse_cookies(info.head.headers.get("cookie", "")).get("unb", "")
         self.seller = self.market.seller(me)
-        self.state = _READY
-        return (Changed(_READY, Seat(me or "nobody", me, sharing=Sharing.EACH)),)
+        self._is_linked = True
+        return ()
 
     def receive(self, data: bytes, *, is_text: bool) -> Effects:
         """Serve a request, or note an acknowledgement."""
-        if self.state is not _READY:
+        if not self._is_linked or self.state is LinkState.CLOSED:
             return ()
         try:
             frame = frames.decode(data)
         except WireMalformed as error:
             return (Noticed(f"rejected:{error.reason}", f"{len(data)} bytes"),)
         if not frame.lwp:
-            self._acknowledged(frame)
-            return ()
+            return self._acknowledged(frame)
         if frame.lwp == frames.REG:
             return self._send_all(self._register(frame))
         if not self._is_registered:
             return self._send_all([self._answer(frame, code=401, error="not auth")])
         route = self._routes.get(frame.lwp)
         effects = route(frame) if route is not None else [self._answer(frame, code=404)]
-        return self._send_all([*effects, *self.push_new()])
+        return self._send_all([*effects, *self.push_new(), *self._open()])
+
+    def _open(self) -> list[Effect]:
+        """Open the seat once the account has said where it stands: nothing is missed from here."""
+        if not self._is_synced or self.state is not LinkState.OPENING:
+            return []
+        self.state = _READY
+        me = self.seller.ident
+        return [Changed(_READY, Seat(me or "nobody", me, sharing=Sharing.EACH))]
 
     def answered(self, tag: Tag, answer: Any | TrunklineError) -> Effects:
         """Refuse: the marketplace asks nothing."""
@@ -150,14 +170,22 @@ class MarketSession:
             else:
                 payload, summary = frames.image_payload(piece.url, 800, 600), "[图片]"
             self.market.say(self.seller, talk, payload, summary, is_own=False)
-        return self._send_all([*self.push_new(), Settled(delivery.id, Outcome.SENT)])
+        self.unproven[self.seller.pts] = (
+            delivery.id
+        )  # of its last piece: pushes are stored in order
+        effects = self.push_new()
+        if len(self.unproven) > WATCHED:
+            effects.append(Settled(self.unproven.pop(next(iter(self.unproven))), Outcome.SENT))
+        return self._send_all(effects)
 
     def tick(self) -> Effects:
         """Push again what nobody acknowledged. Source: xianyu 20"""
         now_s = self._clock.monotonic_s()
         effects: list[Effect] = []
-        for push in self._watched.values():
-            if not push.is_acked and push.times <= PUSHES and push.due_s <= now_s:
+        for key, push in list(self._open_pushes.items()):
+            if push.times > PUSHES:
+                del self._open_pushes[key]
+            elif push.due_s <= now_s:
                 push.times += 1
                 push.due_s = now_s + PUSH_AGAIN_S
                 effects.append(Transmit(push.data))
@@ -173,12 +201,22 @@ class MarketSession:
     def lost(self, error: TrunklineError) -> Effects:
         """Close."""
         self.wake_at = None
+        # The market has it, and pushes it again over the next link.
+        effects: list[Effect] = [
+            Settled(one, Outcome.SENT, detail="not acknowledged") for one in self.unproven.values()
+        ]
+        self.unproven.clear()
         if self.state is LinkState.CLOSED:
-            return ()
+            return effects
         self.state = LinkState.CLOSED
-        return (Changed(LinkState.CLOSED),)
+        return [*effects, Changed(LinkState.CLOSED)]
 
     # -- for a world -------------------------------------------------------------------------
+
+    @property
+    def watched(self) -> Iterable[Push]:
+        """The pushes that wait for their acknowledgement, and some that have it."""
+        return self._watched.values()
 
     def close(self, code: int, reason: str) -> Effects:
         """Hang up on the account."""
@@ -192,15 +230,29 @@ class MarketSession:
             return []
         newest = takewhile(lambda one: one[0] > self.position, reversed(self.seller.stored))
         fresh = list(newest)[::-1]
+        if self.state is LinkState.OPENING:
+            # Pushed before, and never acknowledged. Source: xianyu 20
+            left = self.seller.unacked.items()
+            fresh = [*((place, one) for place, one in left if place <= self.position), *fresh]
         effects: list[Effect] = []
         for at in range(0, len(fresh), PACKAGE):
             part = fresh[at : at + PACKAGE]
-            self.position = part[-1][0]
-            effects.append(self.push([entry for _, entry in part], self.position))
+            self.position = max(self.position, part[-1][0])
+            places = tuple(place for place, _ in part)
+            unacked = self.seller.unacked
+            unacked.update(part)
+            while len(unacked) > STORED:
+                del unacked[next(iter(unacked))]
+            effects.append(self.push([entry for _, entry in part], self.position, places))
         return effects
 
-    def push(self, entries: Sequence[Fields], pts: int) -> Transmit:
-        """Push entries in one package; watched until it is acknowledged."""
+    def push(self, entries: Sequence[Fields], pts: int, places: tuple[int, ...] = ()) -> Transmit:
+        """Push entries in one package; watched until it is acknowledged.
+
+        Args:
+            pts: where the account stands once it has them.
+            places: of the entries, when they are the ones stored there.
+        """
         packed = [pack(entry, nth=self._pushed + nth) for nth, entry in enumerate(entries)]
         return self.push_body(
             {
@@ -213,19 +265,22 @@ class MarketSession:
                     "timestamp": self._clock.now_ms(),
                     "data": packed,
                 }
-            }
+            },
+            places=places,
         )
 
-    def push_body(self, body: Fields, lwp: str = "") -> Transmit:
+    def push_body(self, body: Fields, lwp: str = "", places: tuple[int, ...] = ()) -> Transmit:
         """Push any body."""
         self._pushed += 1
         mid = frames.make_mid(self._clock, self._ids, self._watched)
         route = lwp or _ROUTES[self._pushed % len(_ROUTES)]
         data = frames.encode_frame(route, {"mid": mid, "sid": self._sid}, body)
         due_s = self._clock.monotonic_s() + PUSH_AGAIN_S
-        self._watched[mid.partition(" ")[0]] = _Push(data, due_s)
+        key = mid.partition(" ")[0]
+        self._watched[key] = self._open_pushes[key] = Push(data, due_s, places)
         if len(self._watched) > WATCHED:
-            self._watched.popitem(last=False)
+            oldest, _ = self._watched.popitem(last=False)
+            self._open_pushes.pop(oldest, None)
         self._plan()
         return Transmit(data)
 
@@ -378,18 +433,23 @@ class MarketSession:
 
     # -- frames ------------------------------------------------------------------------------
 
-    def _acknowledged(self, frame: Frame) -> None:
+    def _acknowledged(self, frame: Frame) -> list[Effect]:
         push = self._watched.get(frame.key)
         violations = self.market.violations
         if push is None:
             violations["ack-unknown"] += 1
-            return
+            return []
         if push.is_acked and push.times == 1:
             violations["ack-twice"] += 1
         if "sid" not in (frame.headers or {}):
             violations["ack-without-sid"] += 1
         push.is_acked = True
+        self._open_pushes.pop(frame.key, None)
         self._plan()
+        for place in push.places:
+            self.seller.unacked.pop(place, None)
+        proven = (self.unproven.pop(place, None) for place in push.places)
+        return [Settled(one, Outcome.CONFIRMED) for one in proven if one is not None]
 
     def _answer(
         self,
@@ -411,9 +471,5 @@ class MarketSession:
         return [one for one in effects if type(one) is not Transmit]
 
     def _plan(self) -> None:
-        waiting = (
-            push.due_s
-            for push in self._watched.values()
-            if not push.is_acked and push.times <= PUSHES
-        )
+        waiting = (push.due_s for push in self._open_pushes.values())
         self.wake_at = min(waiting, default=None)

@@ -13,9 +13,9 @@ import msgspec
 from trunkline.clock import Clock
 from trunkline.dialects.contract import LinkState
 from trunkline.dialects.xianyu.frames import make_mid
-from trunkline.dialects.xianyu.http import parse_cookies
 from trunkline.errors import LinkError, LinkLost, LinkRefused, LinkTimeout, TrunklineError
 from trunkline.ids import Ids
+from trunkline.wire.cookies import parse_cookies
 
 TRANSITIONS: Final[Mapping[LinkState, frozenset[LinkState]]] = {
     LinkState.OPENING: frozenset({LinkState.READY, LinkState.CLOSED}),

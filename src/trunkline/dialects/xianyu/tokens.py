@@ -21,8 +21,6 @@ from trunkline.dialects.xianyu.http import (
     TokenFate,
     build_call,
     digest,
-    merge_set_cookies,
-    parse_cookies,
     parse_token_answer,
     set_cookies_of,
     token_data,
@@ -30,6 +28,7 @@ from trunkline.dialects.xianyu.http import (
 from trunkline.dialects.xianyu.options import XianyuOptions
 from trunkline.dialects.xianyu.session import Kept
 from trunkline.ids import Ids
+from trunkline.wire.cookies import merge_set_cookies, parse_cookies
 
 REFUSALS: Final = 3  # reliability 3: then a person must look
 KICKS: Final = 3  # Source: xianyu 6

@@ -1,7 +1,7 @@
 """Entries to model and back: one small function a kind.
 
 Only what a person said in a chat between two becomes a message. Orders, the platform's own words
-and group chats become notices, which no rule answers. Source: xianyu 7.5, 8, 10.2
+and group chats become notices, which only rules that name them answer. Source: xianyu 7.5, 8, 10.2
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from trunkline.dialects.xianyu.entries import (
     PERSONAL,
+    SYSTEM_REASONS,
     ChatEntry,
     Content,
     Entry,
@@ -21,6 +22,7 @@ from trunkline.dialects.xianyu.entries import (
     OtherEntry,
 )
 from trunkline.dialects.xianyu.frames import fields_of
+from trunkline.dialects.xianyu.orders import EVENTS
 from trunkline.model.address import MAX_ID_CHARS, Chat
 from trunkline.model.event import Event, Fleeting, MessageReceived, NoticeReceived, Person
 from trunkline.model.message import Segments
@@ -64,6 +66,15 @@ def decode_context(data: bytes) -> Context:
         return Context()
 
 
+def aliases(chat: Chat, context: bytes) -> tuple[Chat, ...]:
+    """Return the buyer's addresses: who is written to as `user:` is in a chat. Source: xianyu 8"""
+    known = decode_context(context)
+    if chat.kind != "chat" or not known.partner:
+        return ()
+    names = (known.partner, f"{known.partner}?item={known.item}")
+    return tuple(Chat(chat.account, "user", name) for name in names)
+
+
 # -- entries to events -------------------------------------------------------------------------
 
 
@@ -89,6 +100,7 @@ def _to_message(
     content = entry.content
     spare = f"{entry.chat}\n{entry.sender}\n{when}\n{content.type}\n{content.text}"
     key = _key(entry.pnm or entry.message_id, spare) if has_key else None
+    alias = _alias(entry.pnm, entry.message_id, "") if has_key else None
     partner = entry.partner if entry.partner != me else ""
     if not partner and not entry.is_own:
         partner = entry.sender
@@ -112,6 +124,7 @@ def _to_message(
         entry.item[:MAX_ID_CHARS],
         context,
         entry.is_own,
+        alias,
     )
 
 
@@ -151,6 +164,9 @@ def _to_order(
         ident,
         _at(entry.created_ms, now_ms),
         context,
+        entry.item[:MAX_ID_CHARS],
+        entry.is_trusted,
+        _alias(entry.pnm, entry.message_id, f"#{told}") if has_key else None,
     )
 
 
@@ -174,6 +190,15 @@ def _to_other(
         entry.pnm,
         _at(entry.created_ms, now_ms),
     )
+
+
+# Every name that a notice of this dialect can have.
+NOTICES: Final = (
+    *(f"order:{event}" for event in EVENTS),
+    *(f"system:{reason}" for reason in SYSTEM_REASONS),
+    "group-message",
+    "gap",
+)
 
 
 def to_segments(content: Content) -> Segments:
@@ -225,6 +250,13 @@ def _at(created_ms: int | None, now_ms: int) -> int | None:
 def _key(ident: str, spare: str) -> bytes:
     # Ids of the platform grow with time, so new keys share a page. Source: reliability 1
     return ident.encode("utf-8", "replace")[:200] if ident else b"~" + _short(spare).encode()
+
+
+def _alias(pnm: str, message_id: str, rest: str) -> bytes | None:
+    """Return the second key: both ids are registered. Source: xianyu 10.2"""
+    if pnm and message_id and pnm != message_id:
+        return f"{message_id}{rest}".encode("utf-8", "replace")[:200]
+    return b"" if pnm or message_id else None
 
 
 def _short(text: str) -> str:

@@ -71,7 +71,11 @@ def test_names_of_peers() -> None:
     [
         ("delete_msg", {}, "message_id is required"),
         ("delete_msg", {"message_id": ""}, "message_id is required"),
-        ("delete_msg", {"message_id": 1.5}, "message_id must be a id"),
+        (
+            "delete_msg",
+            {"message_id": 1.5},
+            "message_id must be an id: a number, or text of letters, digits and _ : . -",
+        ),
         ("set_group_ban", {"group_id": 1, "user_id": 2, "duration": "x"}, "duration must be"),
         ("set_group_ban", {"group_id": 1, "user_id": 2, "duration": True}, "duration must be"),
         ("set_group_name", {"group_id": 1, "group_name": {}}, "group_name must be"),

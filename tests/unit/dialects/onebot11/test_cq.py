@@ -9,7 +9,7 @@ import pytest
 
 from onebot11_vectors import load, plain_segs, segs
 from trunkline.dialects.onebot11.cq import format_cq, parse_cq
-from trunkline.dialects.onebot11.segments import Seg, clean, to_wire
+from trunkline.dialects.onebot11.segments import MAX_SEGMENTS, Seg, clean, to_wire
 
 DECODE, ENCODE = load("cq_decode"), load("cq_encode")
 
@@ -76,3 +76,10 @@ def test_what_leaves_is_text_except_the_content_of_a_node() -> None:
         {"type": "node", "data": {"user_id": "1", "content": [{"type": "text"}]}},
         {"type": "x", "data": {"a": "1", "c": '{"d":[1]}', "e": "2"}},
     ]
+
+
+def test_behind_ten_thousand_segments_codes_are_text() -> None:
+    """A million codes in one message held the event loop for five seconds."""
+    found = parse_cq("[CQ:a]" * (MAX_SEGMENTS + 2))
+    assert len(found) == MAX_SEGMENTS + 1
+    assert found[-1] == Seg("text", {"text": "[CQ:a][CQ:a]"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from onebot11_lines import options
 from pump import Pump, text
 from trunkline.clock import FakeClock
+from trunkline.configuration.templates import TEMPLATES
 from trunkline.dialects.contract import (
     Ask,
     Changed,
@@ -23,9 +25,11 @@ from trunkline.dialects.contract import (
     Transmit,
 )
 from trunkline.dialects.onebot11 import ONEBOT11
+from trunkline.dialects.onebot11.cq import parse_cq
 from trunkline.dialects.onebot11.emulator import GROUP, PEOPLE, SCRIPT, World
 from trunkline.dialects.onebot11.mishaps import KICKED_S, ODD_CHATS, SILENT_S
 from trunkline.dialects.onebot11.shapes import HEARTBEAT
+from trunkline.dialects.onebot11.translate import to_segments
 from trunkline.ids import CountingIds, DeliveryId
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Outcome, Say
@@ -98,7 +102,10 @@ def test_an_account_says_its_lines_hears_the_answers_and_leaves() -> None:
     first = json.loads(account.sent[0])
     assert (first["meta_event_type"], first["sub_type"]) == ("lifecycle", "connect")
     words = [plain_text(event.segments) for event in said(pump)]
-    plain = ["今天天气怎么样？", "多少钱？", "What can you do, A&B?", "讲个笑话吧", "晚安 🌙"]
+    plain = [
+            "在吗？今天天气怎么样？", "你好，多少钱？", "hello, what can you do, A&B?", "帮助",
+            "在吗？晚安 🌙",
+        ]  # fmt: skip
     assert words == plain
     assert Face("178") in said(pump)[1].segments
     assert {event.chat.account for event in pump.bot.inbox} == {ACCOUNT}
@@ -401,3 +408,17 @@ def test_nonsense_is_refused() -> None:
 
 def test_the_default_script_has_six_lines() -> None:
     assert len(SCRIPT) == len(set(SCRIPT)) == 6
+
+
+def test_the_template_for_a_bot_answers_every_line_of_the_script() -> None:
+    rules = tomllib.loads(TEMPLATES["qq"]["trunkline.toml"]())["rules"]
+    spoken = [plain_text(to_segments(parse_cq(line))) for line in SCRIPT]
+    assert [line for line in spoken if not any(_fits(rule, line) for rule in rules)] == []
+
+
+def _fits(rule: dict[str, Any], line: str) -> bool:
+    if "reply" not in rule:
+        return False
+    if rule.get("match") == "exact":
+        return line in rule["keywords"]
+    return any(word in line for word in rule["keywords"])

@@ -155,6 +155,9 @@ def test_posted_events():
     assert post(headers={"x-self-id": None}).status == 400
     assert post(b"[1]").status == 400
     assert post(b"{").status == 400
+    for wrong in (post(headers={"x-self-id": "9"}), post(b'{"retcode":0}')):
+        assert isinstance(wrong, HttpAnswer)
+        assert (wrong.status, json.loads(wrong.body)["retcode"]) == (400, 1400)
     assert post(token="t").status == 401
     assert post(token="t", headers={"authorization": "Bearer x"}).status == 403
     assert post(token="t", headers={"authorization": "Bearer t"}) == HttpEntry(POSTED, CONNECT)

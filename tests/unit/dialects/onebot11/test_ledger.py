@@ -20,12 +20,27 @@ def test_an_answer_belongs_to_the_line_whose_words_it_holds() -> None:
     book.answer(ANN, "re:一", tally)
     assert counts(tally) == (1, 0, 0)
     book.answer(ANN, "re:三", tally)
-    assert counts(tally) == (2, 0, 1)
+    assert counts(tally) == (2, 0, 0)
     book.answer(ANN, "whatever", tally)
     assert counts(tally) == (3, 0, 1)
     assert book.is_clear(1)
     book.answer(ANN, "re:一", tally)
     assert counts(tally) == (3, 1, 1)
+
+
+def test_a_line_that_a_rule_leaves_alone_is_no_disorder() -> None:
+    """A rule with `then = "person"` made every later answer of the chat count as disorder."""
+    book, tally = Book(), Tally()
+    book.ask(ANN, 1, "转人工")
+    for words in ("一", "二"):
+        book.ask(ANN, 1, words)
+        book.answer(ANN, f"re:{words}", tally)
+    book.ask(ANN, 1, "三")
+    book.answer(ANN, "in other words", tally)
+    assert counts(tally) == (3, 0, 0)
+    assert not book.is_clear(1)
+    book.answer(ANN, "re:转人工", tally)  # it was not left alone, it was late
+    assert counts(tally) == (4, 0, 1)
 
 
 def test_chats_are_kept_apart() -> None:

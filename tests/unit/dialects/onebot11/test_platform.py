@@ -43,6 +43,7 @@ from trunkline.dialects.contract import (
     Transmit,
 )
 from trunkline.dialects.onebot11 import ONEBOT11
+from trunkline.dialects.onebot11.platform import MAX_LIMITED, ImplementationSession
 from trunkline.errors import (
     LinkLost,
     LocalProtocolError,
@@ -390,6 +391,74 @@ def test_rate_limited_calls_are_spaced() -> None:
             clock.advance(0.5)
     assert [words for _, words in said] == ["0", "1", "2"]
     assert session.wake_at is None
+
+
+def test_the_echo_comes_back_byte_for_byte_also_where_the_frame_must_be_repaired() -> None:
+    """An unpaired surrogate became U+FFFD, and the framework did not know its call again."""
+    frame = b'{"echo": {"a" : "\\ud800", "n": 1.10}, "action":"get_status_async", "params":{}}'
+    [sent] = implementation().receive(frame, is_text=True)
+    assert isinstance(sent, Transmit)
+    assert b'"echo":{"a" : "\\ud800", "n": 1.10}' in sent.data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"file": "base64://?"},
+        {"file": "file:///etc/passwd"},
+        {"file": "C:\\\\pictures\\\\a.png", "url": "ftp://x/a.png"},
+    ],
+)
+def test_a_picture_that_nobody_could_see_is_refused_and_not_carried(data: Any) -> None:
+    """A visitor was shown `file:///etc/passwd`, and broken base64 was answered `ok`."""
+    session = implementation(carries="blog")
+    parts = [{"type": "text", "data": {"text": "look"}}, {"type": "image", "data": data}]
+    effects = ask(session, "send_private_msg", {"user_id": 1, "message": parts})
+    [response] = written(effects)
+    assert response["retcode"] == 1400
+    assert not [one for one in effects if isinstance(one, Ask)]
+
+
+@pytest.mark.parametrize("file", ["abc.image", "https://x.example/a/b.png", "base64://QUJD"])
+def test_other_pictures_are_carried(file: str) -> None:
+    session = implementation(carries="blog")
+    parts = [{"type": "image", "data": {"file": file}}]
+    effects = ask(session, "send_private_msg", {"user_id": 1, "message": parts})
+    assert [type(one.request) for one in effects if isinstance(one, Ask)] == [DoCarry]
+
+
+def limited(session: ImplementationSession, count: int) -> None:
+    for nth in range(count):
+        params = {"user_id": 1, "message": str(nth)}
+        assert written(ask(session, "send_private_msg_rate_limited", params))[0]["retcode"] == 1
+
+
+def test_limited_calls_that_wait_are_stored_before_it_leaves() -> None:
+    """28 of 30 calls were answered `async` and gone after an orderly stop."""
+    session = implementation(heartbeat_interval_s=0)
+    limited(session, 3)
+    effects = session.finish()
+    assert [event.segments[0].text for event in heard(effects)] == ["0", "1", "2"]
+    receipts = [one.receipt for one in effects if isinstance(one, Received)]
+    assert [closed(session.stored(one)) for one in receipts[:2]] == [None, None]
+    assert closed(session.stored(receipts[2])) == (1001, "going away")
+
+
+def test_limited_calls_outlive_the_link() -> None:
+    session = implementation(heartbeat_interval_s=0)
+    limited(session, 2)
+    effects = session.lost(LinkLost(1006))
+    assert [event.segments[0].text for event in heard(effects)] == ["0", "1"]
+    assert written(effects) == []
+    assert session.wake_at is None
+
+
+def test_the_bound_of_limited_calls() -> None:
+    session = implementation(heartbeat_interval_s=0)
+    limited(session, MAX_LIMITED)
+    params = {"user_id": 1, "message": "x"}
+    [response] = written(ask(session, "send_private_msg_rate_limited", params))
+    assert response["retcode"] == 1429
 
 
 def test_the_bound_of_open_calls() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from trunkline.dialects.contract import LinkState, Opening
 from trunkline.dialects.xianyu.emulator import FAULTS, World
+from trunkline.dialects.xianyu.translate import NOTICES
+from trunkline.model.address import Chat
 from trunkline.model.event import MessageReceived, NoticeReceived
 from xianyu_house import ME, Shop, make_options
 
@@ -46,7 +48,7 @@ def test_a_script_is_answered_to_its_end() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_fault_at_once_loses_and_doubles_nothing(seed: int) -> None:
     shop = Shop(quiet_check_s=60)
-    faults = dict.fromkeys(FAULTS - {"owner"}, 0.05)
+    faults = dict.fromkeys(FAULTS - {"owner", "demand"}, 0.05)
     world = world_of(shop, seed=seed, messages=300, faults=faults)
     shop.start()
     live(shop, world, 1200)
@@ -57,8 +59,24 @@ def test_every_fault_at_once_loses_and_doubles_nothing(seed: int) -> None:
     assert {one.rpartition(" ")[2] for one in words} == wanted
     assert len(words) == 300
     orders = [e for e in shop.bot.inbox if isinstance(e, NoticeReceived) and "order" in e.name]
+    assert {order.name for order in orders} <= set(NOTICES)
     assert len({order.chat.id for order in orders}) == len(orders)
     assert set(world.market.violations) <= {"ack-unknown", "ack-twice"}
+
+
+def test_one_answer_to_an_order_is_no_double_and_a_second_is() -> None:
+    shop = Shop(answer=lambda words: f"收到：{words}")
+    world = world_of(shop, messages=20, faults={"order": 1.0})
+    shop.start()
+    live(shop, world, 150)
+    assert (world.tally.answered, world.tally.doubled) == (20, 0)
+    (me, chat), *rest = world.ordered
+    assert rest
+    assert me == ME
+    for doubled in (0, 1):
+        shop.pump.say(shop.bot, Chat(ME, "chat", chat), "已付款，马上发货")
+        shop.live(2)
+        assert world.tally.doubled == doubled
 
 
 def test_answers_under_faults_are_sent_once() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from trunkline.dialects.contract import Fetched
 from trunkline.dialects.xianyu import http
+from trunkline.wire.cookies import merge_set_cookies, parse_cookies
 from xianyu_vectors import load
 
 VECTORS = load("mtop_sign")
@@ -25,12 +26,12 @@ def test_signatures(case: dict[str, str]) -> None:
 def test_the_signing_token(case: dict[str, Any]) -> None:
     assert http.signing_token(case["cookie"]) == case["token"]
     if "parsed" in case:
-        assert http.parse_cookies(case["cookie"]) == case["parsed"]
+        assert parse_cookies(case["cookie"]) == case["parsed"]
 
 
 def test_set_cookies_are_merged_in_place() -> None:
     case = VECTORS["set_cookie_merge"]
-    assert http.merge_set_cookies(case["before"], case["set_cookie"]) == case["after"]
+    assert merge_set_cookies(case["before"], case["set_cookie"]) == case["after"]
 
 
 @pytest.mark.parametrize("case", VECTORS["answers"], ids=str)

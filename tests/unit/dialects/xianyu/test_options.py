@@ -41,13 +41,29 @@ def test_what_cannot_work_is_refused_and_no_cookie_is_shown(
 
 
 def test_cookies_are_secret_on_one_line_and_may_be_absent_where_nobody_logs_in() -> None:
-    told = options(cookies=" unb=1;\r\n a=b\n")
+    told = options(cookies=" Cookie: unb=1; a=b\r\n")
     assert told.cookie_text == "unb=1; a=b"
     assert "a=b" not in repr(told)
     assert options(cookies="").missing == ("cookies",)
     assert options(role="market", link="listen", cookies="").missing == ()
     assert options(enabled=False, cookies="").missing == ()
     assert told.missing == ()
+
+
+def test_two_lines_in_one_are_refused_and_never_joined() -> None:
+    with pytest.raises(ValidationError, match="line break"):
+        options(cookies="unb=1;\r\n a=b")
+
+
+def test_who_logs_in_is_known_by_the_id_and_the_platform() -> None:
+    one = options(cookies="unb=1; a=b")
+    assert one.owner == "1"
+    assert one.login == options(cookies="unb=1; a=c").login
+    assert one.login != options(cookies="unb=2; a=b").login
+    assert one.login != options(cookies="unb=1", http_url="http://127.0.0.1:9").login
+    market = options(role="market", link="listen")
+    assert (market.login, market.owner) == ("", "")
+    assert (options(cookies="").login, options(cookies="").owner) == ("", "")
 
 
 def test_only_the_hosts_that_the_owner_wrote_may_be_private() -> None:

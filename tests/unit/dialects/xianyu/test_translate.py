@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from trunkline.dialects.xianyu.entries import ChatEntry, Content, OrderEntry, OtherEntry, Picture
 from trunkline.dialects.xianyu.translate import (
     Context,
@@ -103,12 +105,38 @@ def test_cards_of_one_order_with_the_same_id_are_two_events() -> None:
     assert keys[0] == keys[3]
 
 
+@pytest.mark.parametrize(
+    ("pnm", "message_id", "key", "alias"),
+    [
+        ("1.PNM", "ab", b"1.PNM", b"ab"),
+        ("1.PNM", "1.PNM", b"1.PNM", b""),
+        ("1.PNM", "", b"1.PNM", b""),
+        ("", "ab", b"ab", b""),
+    ],
+)
+def test_both_ids_of_a_message_are_registered(
+    pnm: str, message_id: str, key: bytes, alias: bytes
+) -> None:
+    said = event(chat(pnm=pnm, message_id=message_id))
+    assert isinstance(said, MessageReceived)
+    assert (said.key, said.alias) == (key, alias)
+    card = event(OrderEntry("paid", "s", "x", pnm=pnm, message_id=message_id))
+    assert isinstance(card, NoticeReceived)
+    assert card.key is not None
+    assert card.key.startswith(key + b"#")
+    assert card.alias == (alias + card.key[len(key) :] if alias else b"")
+
+
 def test_an_order_is_a_notice_with_its_facts() -> None:
     told = event(OrderEntry("paid", "pending_ship", "x", "3", "", "2", is_trigger=True))
     assert isinstance(told, NoticeReceived)
     assert (told.name, told.chat) == ("order:paid", Chat(ME, "user", "2"))
     data = json.loads(told.data)
     assert (data["order_id"], data["is_trusted"], data["is_trigger"]) == ("3", True, True)
+    assert (told.item, told.is_trusted) == ("", True)
+    seeming = event(OrderEntry("paid", "s", "x", item="9", is_trusted=False))
+    assert isinstance(seeming, NoticeReceived)
+    assert (seeming.item, seeming.is_trusted) == ("9", False)
     assert event(OrderEntry("paid", "s", "x")).chat.kind == "account"  # type: ignore[union-attr]  # a notice
 
 
