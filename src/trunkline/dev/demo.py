@@ -18,7 +18,8 @@ from trunkline.ids import SystemIds
 from trunkline.telemetry.logs import get_logger
 
 _CONFIG = """\
-# The demo: a blog, a maim core, a QQ bot and a shop, answered by rule; nothing leaves this machine.
+# The demo: a blog, a maim core, a QQ bot, a shop and a job seeker, answered by rule; nothing leaves
+# this machine.
 [server]
 host = "127.0.0.1"
 port = 8080
@@ -37,6 +38,10 @@ dialect = "onebot11"
 dialect = "xianyu"
 cookies = { file = "shop.cookies" }
 
+[lines.job]                    # the recruiters are simulated too; answers wait: trunkline outbox
+dialect = "boss"
+cookies = { file = "job.cookies" }
+
 [[rules]]
 name = "build"
 keywords = ["搭建", "技术栈", "部署", "deploy"]
@@ -47,6 +52,13 @@ priority = 10
 name = "price"
 keywords = ["多少钱", "价格", "便宜", "price"]
 reply = "{send_user_name} 您好，页面价就是到手价。"
+
+[[rules]]
+name = "salary"
+lines = ["job"]
+keywords = ["薪资", "面试", "在职"]
+reply = "谢谢，我整理一下再回复您。"
+priority = 5
 
 [[rules]]
 name = "hello"
@@ -77,7 +89,9 @@ PACE_S = 6.0
 # frames and reconnecting people can be seen. Seldom enough that the chats stay readable.
 FAULTS = {"double": 0.03, "malformed": 0.02, "cut": 0.02}
 MARKET_FAULTS = {"double": 0.03, "malformed": 0.02, "order": 0.05}
+GATEWAY_FAULTS = {"double": 0.03, "malformed": 0.02, "card": 0.05, "dialog": 0.03}
 SELLER = "2200000000001"
+RECRUITER_PACE_S = 30.0
 ACCOUNT_FAULTS = FAULTS | {"odd": 0.05, "late": 0.02, "reorder": 0.02}
 ACCOUNT_PACE_S = 20.0  # at most five automatic answers a minute in one chat (`guides 4`)
 
@@ -87,23 +101,29 @@ def write_demo(folder: Path) -> Path:
     path = folder / "trunkline.toml"
     path.touch(mode=0o600)  # it leads to a credential, if only a simulated one
     path.write_text(_CONFIG, encoding="utf-8")
-    cookies = folder / "shop.cookies"
-    cookies.touch(mode=0o600)
-    cookies.write_text(f"unb={SELLER}; cookie2=demo; _m_h5_tk=0123456789abcdef_1", encoding="utf-8")
+    logins = {
+        "shop": f"unb={SELLER}; cookie2=demo; _m_h5_tk=0123456789abcdef_1",
+        "job": "wt=demo-login; bst=demo-call-token",
+    }
+    for line, login in logins.items():
+        cookies = folder / f"{line}.cookies"
+        cookies.touch(mode=0o600)
+        cookies.write_text(login, encoding="utf-8")
     return path
 
 
-async def open_market(clock: Clock) -> tuple[MarketPlace, dict[str, str]]:
-    """Open the demo's marketplace; return it and the variables that lead the shop to it."""
-    script = MarketScript(pace_s=PACE_S, faults=MARKET_FAULTS)
-    place = MarketPlace(0, clock, script)
-    base = await place.start()
-    shop = "TRUNKLINE__LINES__SHOP__"
-    return place, {
-        f"{shop}URL": "ws" + base.removeprefix("http") + "/",
-        f"{shop}HTTP_URL": base,
-        f"{shop}UPLOAD_URL": base,
-    }
+async def open_platforms(clock: Clock) -> tuple[list[MarketPlace], dict[str, str]]:
+    """Open what lines dial in the demo; return it and the variables that lead the lines to it."""
+    shops = MarketPlace(0, clock, MarketScript(pace_s=PACE_S, faults=MARKET_FAULTS))
+    script = MarketScript(pace_s=RECRUITER_PACE_S, faults=GATEWAY_FAULTS)
+    jobs = MarketPlace(0, clock, script, "boss")
+    variables: dict[str, str] = {}
+    for line, place in (("SHOP", shops), ("JOB", jobs)):
+        base = await place.start()
+        variables[f"TRUNKLINE__LINES__{line}__URL"] = "ws" + base.removeprefix("http") + place.path
+        variables[f"TRUNKLINE__LINES__{line}__HTTP_URL"] = base
+    variables["TRUNKLINE__LINES__SHOP__UPLOAD_URL"] = variables["TRUNKLINE__LINES__SHOP__HTTP_URL"]
+    return [shops, jobs], variables
 
 
 class Demo:

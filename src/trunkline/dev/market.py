@@ -1,8 +1,9 @@
-"""A scripted 闲鱼 marketplace on real sockets: the shell around `dialects/xianyu/emulator.py`.
+"""A scripted platform on real sockets: the shell around the `emulator.py` of xianyu and boss.
 
-One port has the WebSocket at `/` and the platform's HTTP calls beside it. A line of the product
-that has `url`, `http_url` and `upload_url` set to it cannot tell it from the platform's rules;
-nothing leaves this machine. Used by `trunkline emulate xianyu` and `trunkline serve --demo`.
+One port has the WebSocket at the dialect's path and the platform's HTTP calls beside it. A line of
+the product that has `url`, `http_url` (and `upload_url`) set to it cannot tell it from the
+platform's rules; nothing leaves this machine. `POST` to `VERIFY_PATH` is the person who does what
+the platform demanded. Used by `trunkline emulate` and `trunkline serve --demo`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from urllib.parse import unquote
 
 import msgspec
 
+import trunkline.dialects.boss.emulator as boss
+import trunkline.dialects.xianyu.emulator as xianyu
 from trunkline.clock import Clock, SystemClock
 from trunkline.dev.people import Forgetting, Uncounted
-from trunkline.dialects.contract import Fetch, Fetched, Opening, Session
+from trunkline.dialects.contract import Dialect, Fetch, Fetched, Opening, Session
 from trunkline.dialects.options import LineOptions
 from trunkline.dialects.registry import DIALECTS
-from trunkline.dialects.xianyu.emulator import SCRIPT, World
 from trunkline.ids import SystemIds
 from trunkline.lines.line import Line, Surroundings
 from trunkline.lines.listen import Gate
@@ -30,8 +32,10 @@ from trunkline.telemetry.logs import get_logger
 from trunkline.web.server import Server, Socket
 
 MAX_BODY_BYTES: Final = 11 << 20  # a picture of 10 MiB and what multipart adds. Source: xianyu 8
-# What the account's own requests say they come from. Source: xianyu 1, 3
-PAGE_ORIGIN: Final = "https://www.goofish.com"
+# What the account's own requests say they come from. Source: xianyu 1, 3, boss 1
+PAGE_ORIGINS: Final = {"boss": "https://www.zhipin.com", "xianyu": "https://www.goofish.com"}
+VERIFY_PATH: Final = "/emulator/verify"  # no path of a platform's
+PLAYED: Final = frozenset(PAGE_ORIGINS)
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -39,15 +43,17 @@ _Send = Callable[[_Message], Awaitable[None]]
 
 
 class MarketScript(msgspec.Struct, frozen=True):
-    """What the buyers do, and who may log in.
+    """What the people of a platform do, and who may log in.
 
     Args:
-        pace_s: mean seconds between two lines of one account's buyers.
+        pace_s: mean seconds between two lines of one account's people.
         messages: lines for each account; 0 = no end.
-        seed: the same seed gives the same buyers.
+        seed: the same seed gives the same people.
         lines: what they say in turn; empty = the dialect's own.
         faults: probability by name, see the dialect's emulator.
-        login: the cookie `cookie2` of whoever may log in; "" = everybody may.
+        login: the login cookie (xianyu `cookie2`, boss `wt`) of whoever may log in; "" =
+            everybody may.
+        people: how many talk with an account, 0 = as many as the dialect has; boss alone asks.
     """
 
     pace_s: float = 6.0
@@ -56,39 +62,37 @@ class MarketScript(msgspec.Struct, frozen=True):
     lines: tuple[str, ...] = ()
     faults: Mapping[str, float] = {}
     login: str = ""
+    people: int = 0
 
 
 class MarketPlace:
-    """The marketplace of one process. Needs a running loop.
+    """A platform of one process. Needs a running loop.
 
     Args:
         port: 0 picks a free one.
+        dialect_name: one of `PLAYED`.
 
     Raises:
         ValueError: a fault that there is not.
     """
 
-    def __init__(self, port: int, clock: Clock, script: MarketScript) -> None:
-        dialect = DIALECTS["xianyu"]
+    def __init__(
+        self, port: int, clock: Clock, script: MarketScript, dialect_name: str = "xianyu"
+    ) -> None:
+        dialect = DIALECTS[dialect_name]
         loop = asyncio.get_running_loop()
         log = get_logger("market")
         ids = SystemIds(clock)
+        role = dialect.listens[0]
         options = dialect.options(
-            dialect="xianyu", role="market", link="listen", origins=(PAGE_ORIGIN,)
+            dialect=dialect_name, role=role, link="listen", origins=(PAGE_ORIGINS[dialect_name],)
         )
-        world = World(
-            options, Opening("market", "market", clock, ids), seed=script.seed,
-            pace_s=script.pace_s, messages=script.messages, script=script.lines or SCRIPT,
-            faults=dict(script.faults),
-        )  # fmt: skip
-        world.market.login = script.login
+        world, played = _make_world(dialect, options, Opening(role, role, clock, ids), script)
         self.world = world
+        self.path = dialect.paths(options)[0]
 
         def on_trouble(where: str, error: BaseException) -> None:
             log.error("link user failed", where=where, error=error)
-
-        def open_counter(_options: LineOptions, opening: Opening) -> Session:
-            return world.session(opening)
 
         gate = Gate(Commons(PingSweep(clock), Budget(), on_trouble), clock)
         around = Surroundings(
@@ -101,8 +105,7 @@ class MarketPlace:
             timer=lambda at_s, call: loop.call_at(loop.time() + at_s - clock.monotonic_s(), call),
             auth_failed=gate.auth_failed,
         )
-        scripted = msgspec.structs.replace(dialect, open=open_counter)
-        self._line = Line("market", scripted, options, around)
+        self._line = Line("market", played, options, around)
         for path in dialect.paths(options):
             gate.add("", path, self._line)
         self._server = Server(self._answer, gate, [Socket("", "127.0.0.1", port)])
@@ -126,6 +129,13 @@ class MarketPlace:
         counts: dict[str, int] = msgspec.structs.asdict(self.world.tally)
         return counts
 
+    def _verify(self, method: str) -> Fetched:
+        """Do what a person does whom the platform asked; the account must log in anew after it."""
+        if method != "POST":
+            return Fetched(405, (("allow", "POST"), ("content-type", "text/plain")), b"POST it\n")
+        self.world.verify()
+        return Fetched(200, (("content-type", "text/plain"),), b"verified\n")
+
     async def _answer(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer a side call, as ASGI has it."""
         if scope["type"] != "http":
@@ -134,6 +144,9 @@ class MarketPlace:
         if body is None:
             await _reply(send, Fetched(413, (("content-type", "text/plain"),), b"too large"))
             return
+        if scope["path"] == VERIFY_PATH:
+            await _reply(send, self._verify(scope["method"]))
+            return
         query = scope["query_string"].decode("latin-1")
         path = unquote(scope["path"])
         headers = {
@@ -141,6 +154,34 @@ class MarketPlace:
         }
         url = f"http://{headers.get('host', '')}{path}" + (f"?{query}" if query else "")
         await _reply(send, self.world.http(Fetch(scope["method"], url, headers, body)))
+
+
+def _make_world(
+    dialect: Dialect, options: Any, opening: Opening, script: MarketScript
+) -> tuple[boss.World | xianyu.World, Dialect]:
+    """Make a scripted world, and the dialect whose sessions are its own.
+
+    Raises:
+        ValueError: a fault that there is not.
+    """
+    said: dict[str, Any] = {
+        "seed": script.seed, "pace_s": script.pace_s, "messages": script.messages,
+        "faults": dict(script.faults),
+    }  # fmt: skip
+    world: boss.World | xianyu.World
+    if dialect.name == "boss":
+        world = boss.World(options, opening, script=script.lines or boss.SCRIPT, **said)
+        world.gateway.login = script.login
+        world.people = script.people or boss.PEOPLE
+        dialect = msgspec.structs.replace(dialect, admit=world.admit)
+    else:
+        world = xianyu.World(options, opening, script=script.lines or xianyu.SCRIPT, **said)
+        world.market.login = script.login
+
+    def open_desk(_options: LineOptions, opening: Opening) -> Session:
+        return world.session(opening)
+
+    return world, msgspec.structs.replace(dialect, open=open_desk)
 
 
 async def _read(receive: _Receive) -> bytes | None:
@@ -165,26 +206,28 @@ async def _reply(send: _Send, answer: Fetched) -> None:
 
 
 async def serve_market(
-    port: int, script: MarketScript, ready: Callable[..., None]
+    port: int, script: MarketScript, ready: Callable[..., None], dialect_name: str = "xianyu"
 ) -> Mapping[str, int]:
-    """Serve until SIGTERM or Ctrl-C; return what the buyers saw.
+    """Serve until SIGTERM or Ctrl-C; return what the people saw.
 
     Args:
         port: 0 picks a free one.
-        ready: told `url` (WebSocket) and `http_url` once it listens.
+        dialect_name: one of `PLAYED`.
+        ready: told `url` (WebSocket), `http_url` and `verify_url` once it listens.
 
     Raises:
         ConfigError: the port is taken.
         ValueError: a fault that there is not.
     """
-    place = MarketPlace(port, SystemClock(), script)
+    place = MarketPlace(port, SystemClock(), script, dialect_name)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     base = await place.start()
     try:
-        ready(url="ws" + base.removeprefix("http") + "/", http_url=base)
+        url = "ws" + base.removeprefix("http") + place.path
+        ready(url=url, http_url=base, verify_url=base + VERIFY_PATH)
         await stopped.wait()
     finally:
         await place.stop()

@@ -110,6 +110,7 @@ class People:
         dial: DialWith,
     ) -> None:
         self.world = world
+        self.has_met_anybody = False  # whether any of them was let in, ever
         loop = asyncio.get_running_loop()
         around = Surroundings(
             clock=clock,
@@ -125,12 +126,17 @@ class People:
         def open_person(_options: LineOptions, opening: Opening) -> Session:
             return world.person(opening)
 
+        async def open_link(line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
+            link: Link = await dial(line, target, enter)
+            self.has_met_anybody = True
+            return link
+
         scripted = msgspec.structs.replace(dialect, open=open_person)
         pace = Pace(clock)
         self._supervisors = [
             Supervisor(
                 Line(f"person-{number}", scripted, own, around),
-                dial=dial,
+                dial=open_link,
                 kept=_nothing_kept,
                 pace=pace,
                 has_sisters=True,
@@ -154,6 +160,11 @@ class People:
     def is_over(self) -> bool:
         """Whether everybody has left for good."""
         return all(one.line.state is LineState.FAILED for one in self._supervisors)
+
+    @property
+    def error(self) -> str:
+        """Why a link of theirs ended or did not open, "" when none did."""
+        return next((one.line.error for one in self._supervisors if one.line.error), "")
 
     @property
     def tally(self) -> Mapping[str, int]:

@@ -6,9 +6,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from trunkline.dialects.contract import Dial
-from trunkline.errors import LinkError, LinkLost, LinkRefused, TrunklineError
-from trunkline.lines.contract import Link, LinkUser
+from trunkline.errors import (
+    ChallengeRequired,
+    CredentialsRejected,
+    LinkError,
+    LinkLost,
+    LinkRefused,
+    TrunklineError,
+)
+from trunkline.lines.contract import LineState, Link, LinkUser
 from trunkline.lines.dial import Trust, dial
 from trunkline.lines.driver import Driver
 from trunkline.lines.line import Line
@@ -16,10 +25,12 @@ from trunkline.lines.requests import open_calls
 from trunkline.lines.supervisor import Pace, Supervisor
 
 from .line import Embedded
+from .settings import renewed
 from .watched import WatchedLine
 
 _STOP_S: Final = 2.5
 _NOT_LET_IN: Final = frozenset({401, 403})
+_NEEDS_PERSON: Final = "needs_person"  # how a session says that it is not the credential
 
 
 class EmbeddedLine(Embedded):
@@ -27,13 +38,19 @@ class EmbeddedLine(Embedded):
 
     `async with` returns once the link is ready, and raises at once when the peer does not let us in
     the first time: a wrong token does not mend itself. How often it tries is `max_failures`; 0 is
-    for ever, whatever the peer says.
+    for ever, whatever the peer says. Where a platform wants a person, nothing is tried at all: the
+    error is a `CredentialsRejected` or a `ChallengeRequired`.
     """
 
     _supervisor: Supervisor | None = None
     _running: asyncio.Task[None] | None = None
     _last: TrunklineError | None = None
     _was_ready = False
+
+    @property
+    def state(self) -> LineState:
+        """Which of the five states it is in."""
+        return self.line.state if self.line is not None else LineState.DISCONNECTED
 
     def reconnect(self) -> None:
         """End the link and dial at once, also after it has given up.
@@ -43,10 +60,30 @@ class EmbeddedLine(Embedded):
         """
         if self._supervisor is None:
             raise RuntimeError("the line is not open")
-        self.error = None
+        self.error = self._last = None
         if not self._is_over:
             self._inbox.reopen()
         self._supervisor.reconnect()
+
+    def renew(self, **given: object) -> None:
+        """Log in anew with other credentials, and dial at once; also after it has given up.
+
+        Args:
+            given: the key that holds the dialect's credential (`cookies`), `headers`, `user_agent`.
+
+        Raises:
+            ConfigError: these cannot be used; nothing has changed.
+            RuntimeError: the line is not open.
+        """
+        options = renewed(self.settings, given)
+        if self._supervisor is None or self.line is None:
+            raise RuntimeError("the line is not open")
+        self.settings = msgspec.structs.replace(self.settings, options=options)
+        self.line.options = options
+        self.error = None
+        if not self._is_over:
+            self._inbox.reopen()
+        self._supervisor.renew()
 
     async def _start(self, line: WatchedLine) -> None:
         self._supervisor = Supervisor(
@@ -107,6 +144,9 @@ class EmbeddedLine(Embedded):
         error: TrunklineError = LinkError(f"gave up after {failures} attempts: {why}")
         if self._last is not None and not isinstance(self._last, LinkError):
             error = self._last  # what no further attempt can mend: a file or an address of ours
+        elif self.line is not None and self.line.needs_you:
+            is_check = why.startswith(_NEEDS_PERSON)
+            error = ChallengeRequired(why) if is_check else CredentialsRejected(why)
         error.__cause__ = self._last if error is not self._last else None
         self._give_up(error)
 

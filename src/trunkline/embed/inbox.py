@@ -15,7 +15,15 @@ from typing import Final
 
 import msgspec
 
-from trunkline.dialects.contract import FindChat, FindChats, FindHistory, Receipt, Seat, Settled
+from trunkline.dialects.contract import (
+    FindChat,
+    FindChats,
+    FindHistory,
+    FindUnclear,
+    Receipt,
+    Seat,
+    Settled,
+)
 from trunkline.errors import LocalProtocolError
 from trunkline.exchange.contract import Origin
 from trunkline.ids import DeliveryId
@@ -185,7 +193,7 @@ class Inbox:
             answer(ChatFacts(request.chat))
         elif isinstance(request, FindHistory):
             answer(History())
-        elif isinstance(request, FindChats):
+        elif isinstance(request, FindChats | FindUnclear):
             answer(())
         else:
             answer(LocalProtocolError("an embedded line has no store"))

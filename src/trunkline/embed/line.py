@@ -34,6 +34,7 @@ from trunkline.wire import jsonwire
 
 from .callbacks import Callback, Callbacks, When
 from .inbox import Inbox
+from .pacing import Turns
 from .sending import Fate, Message, Outgoing, Target, read_message, read_result
 from .settings import Settings
 from .watched import Meter, Peer, WatchedLine, peer_of
@@ -69,6 +70,7 @@ class Embedded(ABC):
             clock=self.clock,
             wait=self._wait,
             peers=lambda: self.peers,
+            turns=Turns(settings.options, self.clock),
         )
         self._callbacks = Callbacks(self._callback_failed)
         self._notes: deque[tuple[When, object]] = deque(maxlen=NOTES)
@@ -107,6 +109,7 @@ class Embedded(ABC):
         )
         settings = self.settings
         line = WatchedLine(settings.name, settings.dialect, settings.options, around)
+        line.schema = settings.schema
         line.ended = self._ended
         line.has_room = self._news.set
         self.line = line
@@ -261,7 +264,8 @@ class Embedded(ABC):
         Args:
             target: `kind:id[@account]`, a chat, or the event that is answered.
             message: text, a segment, or a list of segments.
-            timeout_s: how long to wait for a link, and then for the peer's word.
+            timeout_s: how long to wait for a link, then for the line's pace (`every_s`, `daily`),
+                then for the peer's word.
 
         Raises:
             DeliveryRefused: the peer or the dialect said no; nothing is to be tried again.

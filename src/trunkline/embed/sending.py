@@ -28,10 +28,12 @@ from trunkline.model.message import Segments, parse_message
 from trunkline.model.segment import Segment, Text
 
 from .inbox import Inbox
+from .pacing import Turns
 from .settings import Settings
 from .watched import Peer
 
 NOBODY: Final = "nobody is connected who could take it"
+PACED: Final = "the pace of the line: every_s or daily"
 Target: TypeAlias = str | Chat | DurableEvent
 Message: TypeAlias = str | Segment | Sequence[Segment]
 
@@ -80,6 +82,7 @@ class Outgoing:
         ids, clock: for deliveries.
         wait: until a link is there.
         peers: who is connected.
+        turns: how fast it may send.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Outgoing:
         clock: Clock,
         wait: Wait,
         peers: Callable[[], Sequence[Peer]],
+        turns: Turns,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
@@ -100,12 +104,13 @@ class Outgoing:
         self._clock = clock
         self._wait = wait
         self._peers = peers
+        self._turns = turns
         self._high_water_bytes = LinkLimits().high_water_bytes
 
     async def deliver(
         self, target: Target, what: What, timeout_s: float, context: bytes = b""
     ) -> Fate:
-        """Wait for a link, send, wait for the session's word.
+        """Wait for a link and for the line's turn, send, wait for the session's word.
 
         Args:
             context: what the session needs to address it; b"" = what the target says.
@@ -122,11 +127,24 @@ class Outgoing:
             return Fate(Outcome.LATER, detail=NOBODY)
         if not await self._wait(lambda: self._has_room(chat), timeout_s):
             return Fate(Outcome.LATER, detail="the peer does not read what was sent before")
+        if left_s := await self._turns.take(timeout_s):
+            return Fate(Outcome.LATER, detail=PACED, wait_s=left_s)
+        fate = await self._send(chat, what, context, timeout_s, is_answer=is_answer)
+        if fate.outcome is Outcome.LATER:
+            self._turns.give_back()
+        return fate
+
+    async def _send(
+        self, chat: Chat, what: What, context: bytes, timeout_s: float, *, is_answer: bool
+    ) -> Fate:
+        """Send over the links that are there, and wait for the session's word."""
+        origins = self._find(chat)
+        if not origins:  # it went while we waited for our turn
+            return Fate(Outcome.LATER, detail=NOBODY)
         row = self._ids.next()
         # The id of an answer says so, and a dialect can then name the question.
         ident = answer_id(InboxId(row), 0) if is_answer else DeliveryId(row)
         delivery = Delivery(ident, self._seated_at(chat), what, context, self._clock.now_ms())
-        origins = self._find(chat)
         fate = self._inbox.expect(ident, len(origins))
         try:
             for origin in origins:
@@ -144,7 +162,9 @@ class Outgoing:
         """Return the chat, what the session needs to address it, and whether it is an answer."""
         if isinstance(target, str):
             address = parse_address(f"embedded/{target}")
-            chat = Chat(address.account, address.kind, address.id)
+            # Dialects that open a chat about an item read it there. Source: xianyu 8
+            ident = f"{address.id}?item={address.item}" if address.item else address.id
+            chat = Chat(address.account, address.kind, ident)
         elif isinstance(target, Chat):
             chat = target
         else:

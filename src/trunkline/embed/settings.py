@@ -17,6 +17,7 @@ from trunkline.configuration.language import language_of
 from trunkline.configuration.lines import read_line
 from trunkline.configuration.listening import find_missing
 from trunkline.configuration.problems import Problems
+from trunkline.configuration.schemas import read_schemas
 from trunkline.configuration.sections import Server
 from trunkline.configuration.source import Source
 from trunkline.dialects.contract import Dialect, Direction
@@ -30,8 +31,9 @@ _NOWHERE: Final = Server.model_validate({})  # an embedded line has no main port
 GIVES_UP_AFTER: Final[Mapping[str, int]] = {"maim": 5}
 # What only the whole product acts on. Said, not ignored.
 _OF_THE_PRODUCT: Final = frozenset({
-    "carries", "debounce_s", "enabled", "mode", "operator_token", "replay_s", "retention_days",
-    "stale_after_s",
+    "carries", "debounce_mode", "debounce_s", "enabled", "max_in_work", "mode", "operator_token",
+    "probe_s", "replay_s", "resume_image", "retention_days", "send_resume_image", "stale_after_s",
+    "takeover_for_s",
 })  # fmt: skip
 
 
@@ -40,11 +42,13 @@ class Settings(msgspec.Struct, frozen=True):
 
     Args:
         name: of the line in log lines: the dialect's.
+        schema: compiled, where the line names a schema of its own; b"" = the built-in one.
     """
 
     name: str
     dialect: Dialect
     options: LineOptions
+    schema: bytes = b""
 
 
 def read_settings(dialect: str, link: Direction, given: Mapping[str, object]) -> Settings:
@@ -74,12 +78,38 @@ def read_settings(dialect: str, link: Direction, given: Mapping[str, object]) ->
                 "is for `trunkline serve`: an embedded line has no pipeline and no store",
             )
             del raw[key]
+        if link == "dial":
+            # A line that has given up says so to whoever reads it, and stays where it is until then
+            raw["probe_s"] = 0
     # Python gives every value with its type, so nothing of the environment is laid over it.
     source = Source(None, {"lines": {dialect: raw}}, os.environ, {})
     options = read_line(source, dialect, raw, problems, DIALECTS)
     if known is None or options is None or len(problems):
         raise ConfigError(problems.texts())
-    return Settings(dialect, known, options)
+    # Nothing was imported where there is no data folder: only a file that is named counts.
+    lines = {dialect: options}
+    schemas = read_schemas(lines, DIALECTS, base=source.folder, data=None, problems=problems)
+    if len(problems):
+        raise ConfigError(problems.texts())
+    return Settings(dialect, known, options, schemas.get(dialect, b""))
+
+
+def renewed(settings: Settings, given: Mapping[str, object]) -> LineOptions:
+    """Return the options of a line with other values for some keys.
+
+    Raises:
+        ConfigError: a value does not fit, or it is no key whose change a new link would notice.
+    """
+    allowed = {"headers", "user_agent", settings.options.credential_key} - {""}
+    if other := sorted(given.keys() - allowed):
+        raise ConfigError([f"{other[0]} cannot be changed while the line is open"])
+    options = settings.options
+    before = options.model_dump(by_alias=True, exclude_unset=True)
+    try:
+        return type(options).model_validate({**before, **given})
+    except ValueError as error:
+        # Only where: what the library says may show the value, which is a secret.
+        raise ConfigError([f"{', '.join(sorted(given))}: cannot be used"]) from error
 
 
 def require_safe(settings: Settings) -> None:

@@ -14,9 +14,9 @@ from trunkline.dev.demo import Script, make_people, write_demo
 def test_the_demo_configuration_is_valid_and_safe(tmp_path: Path) -> None:
     config = load_config(write_demo(tmp_path), {})
     require_safe(config)
-    assert list(config.lines) == ["blog", "core", "qq", "shop"]
+    assert list(config.lines) == ["blog", "core", "qq", "shop", "job"]
     assert {rule.name for rule in config.rulebook.rules} == {
-        "build", "price", "hello", "person", "echo",
+        "build", "price", "salary", "hello", "person", "echo",
     }  # fmt: skip
     assert config.warnings == ()
 

@@ -96,6 +96,24 @@ async def test_people_talk_to_what_says_everything_back_and_leave(dialect: str) 
             await running
 
 
+async def test_people_know_whether_anybody_let_them_in() -> None:
+    """`emulate` ended well although it had never got through the door."""
+    async with site("onebot11") as url:
+        away, ear = people("onebot11", f"{url}/nowhere", 1, messages=1)
+        let_in, _ = people("onebot11", url, 1, messages=1)
+        running = [asyncio.create_task(one.run()) for one in (away, let_in)]
+        async with asyncio.timeout(20):
+            while not let_in.is_over or not away.error:
+                await asyncio.sleep(0)
+        assert (away.has_met_anybody, let_in.has_met_anybody) == (False, True)
+        assert "404" in away.error
+        for one in (away, let_in):
+            one.stop()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*running)
+    assert ear.left
+
+
 async def test_people_who_are_told_to_stop_hang_up() -> None:
     """They stayed on their links: `stop` only ended the dialling."""
     async with site("contact") as url:

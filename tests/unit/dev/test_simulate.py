@@ -17,12 +17,20 @@ from typing import Any
 import pytest
 
 from seeds import broken, play, stage
+from trunkline.dev.simulate import world
+from trunkline.dev.simulate.soak import soak
 from trunkline.dev.simulate.world import Report, Stage
+from trunkline.dialects.boss.outgoing import Outgoing
+from trunkline.dialects.boss.receiving import Receiving
+from trunkline.dialects.contract import Settled
 from trunkline.dialects.maim.api import ApiSession
+from trunkline.dialects.xianyu import bot
+from trunkline.exchange import echoes
 from trunkline.exchange.dispatch import Dispatch
 from trunkline.exchange.intake import Core
 from trunkline.lines import driver
 from trunkline.lines.driver import Driver
+from trunkline.model.delivery import Outcome
 from trunkline.store.sqlite import SqliteStore, beat
 
 SEEDS = range(1, 17)
@@ -170,8 +178,9 @@ def test_a_task_that_fails_is_caught(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_store_without_its_unique_key_is_caught(monkeypatch: pytest.MonkeyPatch):
     """A repeat is then a message of its own, and answered again."""
-    rows = [(size, text.partition("ON CONFLICT")[0]) for size, text in beat._INSERT_INBOX]
-    monkeypatch.setattr(beat, "_INSERT_INBOX", rows)
+    for name in ("_INSERT_INBOX", "_INSERT_DECIDED"):
+        bare_rows = [(size, text.partition("ON CONFLICT")[0]) for size, text in getattr(beat, name)]
+        monkeypatch.setattr(beat, name, bare_rows)
     bare = Stage()
     try:
         with contextlib.closing(sqlite3.connect(bare.template / "trunkline.db")) as database:
@@ -181,3 +190,79 @@ def test_a_store_without_its_unique_key_is_caught(monkeypatch: pytest.MonkeyPatc
         bare.close()
     assert "is stored twice" in found
     assert "hears" in found
+
+
+# -- a platform that the house dials and calls ----------------------------------------------------
+
+
+def test_a_long_seed_with_everything_wrong_loses_and_doubles_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What `--messages` plays; the long one is run by hand (docs/simulation.md)."""
+    monkeypatch.setattr(world, "SHOWN_EVERY", 100)
+    told: list[int] = []
+    report = soak(400, ["xianyu"], 1, told.append)
+    assert report.broken == ()
+    assert report.said >= 400
+    assert len(told) >= 3
+    assert report.deaths + report.stops > 0
+    assert report.links > 10
+
+
+def test_a_platform_that_demands_a_person_gets_one():
+    """Everything is revoked and verified anew all the time, and every message is answered."""
+    report = play(3, "xianyu", misbehaves=1.0, cut_every_s=3.0, pace_s=0.4, calm_after_s=25.0)
+    assert report.broken == ()
+    assert report.said > 50
+
+
+def test_an_own_message_that_is_taken_for_a_person_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(echoes, "explain", lambda *_: None)
+    assert "answered 0 times" in broken(2, "xianyu", die_every_s=3.0, pace_s=0.3)
+
+
+def test_a_message_that_never_comes_is_caught(monkeypatch: pytest.MonkeyPatch):
+    """It is acknowledged and dropped: nobody would ever ask for it again."""
+    real = bot.to_event
+
+    def drop(entry: Any, *more: Any, **keys: Any) -> Any:
+        event = real(entry, *more, **keys)
+        return None if "7" in str(getattr(entry, "content", "")) else event
+
+    monkeypatch.setattr(bot, "to_event", drop)
+    found = broken(4, "xianyu", pace_s=0.5)
+    assert "its platform keeps it: it never came" in found
+    assert "is confirmed and not stored" in found
+
+
+def test_a_long_seed_of_a_gateway_with_everything_wrong_loses_and_doubles_nothing():
+    report = soak(300, ["boss"], 1, lambda _: None)
+    assert report.broken == ()
+    assert report.said >= 300
+    assert report.heard > 200
+    assert report.deaths + report.stops > 0
+    assert report.links > 10
+
+
+def test_a_gateway_that_refuses_and_demands_a_person_is_answered():
+    report = play(3, "boss", misbehaves=1.0, cut_every_s=3.0, pace_s=0.4, calm_after_s=25.0)
+    assert report.broken == ()
+    assert report.said > 50
+
+
+def test_a_resend_without_a_proof_of_absence_is_caught(monkeypatch: pytest.MonkeyPatch):
+    def again(outgoing: Outgoing, job: Any, unclear: Any) -> Settled:
+        return Settled(job.delivery.id, Outcome.LATER)
+
+    monkeypatch.setattr(Outgoing, "_settle_lost", again)
+    assert "twice" in broken(
+        2, "boss", cut_every_s=4.0, pace_s=0.3, latency_s=0.2, calm_after_s=30.0
+    )
+
+
+def test_a_packet_acknowledged_before_its_commit_is_caught(monkeypatch: pytest.MonkeyPatch):
+    def at_once(receiving: Receiving, effects: list[Any], push: Any) -> list[Any]:
+        return [*effects, *receiving.done(push)]
+
+    monkeypatch.setattr(Receiving, "_with_receipt", at_once)
+    assert "is confirmed and not stored" in broken(2, "boss", store_slow=0.2, pace_s=0.3)

@@ -18,12 +18,14 @@ from trunkline.dev.simulate.weather import Chance, SeededIds, forecast
 from trunkline.dialects.contract import (
     Admit,
     Dial,
+    Fetch,
+    Fetched,
     Head,
     LinkInfo,
     Received,
     Settled,
 )
-from trunkline.errors import LinkError, LinkLost
+from trunkline.errors import LinkError, LinkLost, LinkTimeout
 from trunkline.ids import DeliveryId
 from trunkline.lines.contract import LinkLimits
 from trunkline.model.address import Chat
@@ -109,10 +111,12 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.is_text: list[bool] = []
         self.ends: list[LinkError] = []
 
     def receive(self, data: bytes, *, is_text: bool) -> None:
         self.heard.append(data)
+        self.is_text.append(is_text)
 
     def read_done(self) -> None: ...
 
@@ -135,8 +139,10 @@ class Door:
     def __init__(self) -> None:
         self.ear = Ear()
         self.link: Any = None
+        self.heads: list[Head] = []
 
     def admit(self, head: Head) -> Admit:
+        self.heads.append(head)
         return Admit("any", 1 << 20)
 
     def enter(self, admitted: Admit, link: Any) -> Ear:
@@ -166,6 +172,25 @@ def on_wire(scenario: Any, **changes: Any) -> None:
     async def main() -> None:
         wire = Wire(**changes)
         await scenario(wire, await wire.dial())
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_messages_are_what_the_door_says_and_it_sees_the_subprotocol(is_binary: bool):
+    async def main() -> None:
+        wire = Wire()
+        wire.door.is_binary = is_binary
+        dial = Dial("ws://there/x", {"Cookie": "a=b"}, "offered")
+        far = await wire.network.dial(wire.here, dial, LinkLimits(), lambda _: wire.ear)
+        far.send(b"to the door")
+        far.flush()
+        wire.door.link.send(b"back")
+        wire.door.link.flush()
+        await asyncio.sleep(1.0)
+        assert wire.door.ear.is_text == wire.ear.is_text == [not is_binary]
+        (head,) = wire.door.heads
+        assert head.headers == {"cookie": "a=b", "sec-websocket-protocol": "offered"}
 
     run(main())
 
@@ -392,3 +417,35 @@ def test_the_command_says_how_to_replay_what_broke(
 
 def test_the_command_refuses_an_unknown_dialect():
     assert run_command(["dev", "simulate", "--dialect", "morse"]) == 2
+
+
+def test_a_call_is_answered_lost_on_its_way_or_nobody_is_there():
+    asked: list[str] = []
+
+    def http(request: Fetch) -> Fetched:
+        asked.append(request.url)
+        return Fetched(200, (), b"body")
+
+    async def call(wire: Wire, url: str) -> object:
+        told: list[object] = []
+        loop = asyncio.get_running_loop()
+        wire.network.call(Fetch("GET", url), told.append, loop.call_later)
+        await asyncio.sleep(1.0)
+        (answer,) = told
+        return answer
+
+    async def main() -> None:
+        wire = Wire()
+        wire.network.serve(wire.there, "http://there", http)
+        assert await call(wire, "http://there/a?b=1") == Fetched(200, (), b"body")
+        assert isinstance(await call(wire, "http://elsewhere/"), LinkError)
+        wire.there.die()
+        assert isinstance(await call(wire, "http://there/"), LinkError)
+        assert asked == ["http://there/a?b=1"]
+        lossy = Wire(refuse=1.0)
+        lossy.network.serve(lossy.there, "http://there", http)
+        answers = [await call(lossy, "http://there/") for _ in range(60)]
+        kinds = {type(one) for one in answers}
+        assert kinds == {Fetched, LinkError, LinkTimeout}
+
+    run(main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from trunkline import failpoints
@@ -11,9 +13,17 @@ from trunkline.dev.torture.ledger import Answer, Ledger
 from trunkline.dev.torture.peers import MANNERS
 from trunkline.dev.torture.runner import REACHABLE, UNREACHABLE, Options, Runner
 from trunkline.dev.torture.stage import StampedClock
+from trunkline.dev.torture.ways import DialledCast
 from trunkline.dialects.contract import Dial, Opening
 from trunkline.dialects.registry import DIALECTS
 from trunkline.ids import SystemIds
+
+
+def cast_of(name: str) -> object:
+    try:
+        return find_cast(name)
+    except Unknown:
+        return None
 
 
 def test_names_of_failpoints():
@@ -59,6 +69,37 @@ def test_every_dialect_casts_peers_that_dial(name):
         (dial,) = session.begin(None)
         assert isinstance(dial, Dial)
         assert dial.url.endswith(cast.path)
+
+
+# The others dial: their emulator is the platform of the run.
+DIALLED = sorted(name for name in DIALECTS if isinstance(cast_of(name), DialledCast))
+
+
+def test_every_dialect_that_only_dials_has_a_place_to_dial():
+    assert {"boss", "xianyu"} <= set(DIALLED)
+    assert not set(DIALLED) & set(SERVED)
+
+
+@pytest.mark.parametrize("name", DIALLED)
+def test_a_place_has_lines_that_dial_it_and_an_account_for_each_peer(name, tmp_path):
+    cast = find_cast(name)
+    assert isinstance(cast, DialledCast)
+    assert cast.manners <= MANNERS
+    clock = SystemClock()
+    place = cast.place(Opening("", "", clock, SystemIds(clock)), 3)
+    lines = tomllib.loads(place.lines("http://127.0.0.1:1"))["lines"]
+    assert len(lines) == 3
+    for fields in lines.values():
+        options = DIALECTS[name].options(**fields)
+        assert options.link == "dial"
+        assert "127.0.0.1:1" in options.url
+    assert [place.actor(nth) for nth in range(3)] == [place.actor(nth) for nth in range(3)]
+    assert not place.violations
+
+
+async def test_the_accounts_of_a_place_are_peers_that_wait(tmp_path):
+    runner = Runner(DIALECTS["xianyu"], find_cast("xianyu"), Options(peers=2), tmp_path, print)
+    assert [peer.way.dials for peer in runner.peers] == [False, False]
 
 
 def test_what_is_sent_again_has_its_first_time():

@@ -49,6 +49,21 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return first & 15, bytes(byte ^ key[nth % 4] for nth, byte in enumerate(body))
 
 
+async def test_to_hang_up_says_why():
+    got = asyncio.get_running_loop().create_future()
+
+    async def talk(reader, writer):
+        writer.write(SWITCH)
+        got.set_result(await _frame(reader))
+
+    async with server(talk) as url:
+        link = await BareLink.open(url, {})
+        link.hang_up(1000, "Bye")
+        async with asyncio.timeout(5):
+            assert await got == (8, b"\x03\xe8Bye")
+        link.close()
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 125, 126, 65535, 65536])
 async def test_what_is_sent_arrives_masked(size):
     got = asyncio.get_running_loop().create_future()

@@ -207,3 +207,25 @@ def test_a_short_stall_counts_only_when_its_place_comes_again(run):
     assert verdict.stalls == 3
     _stall(run.folder, 60, "x.py:1 f")
     assert run.verdict().blocked == 1
+
+
+def test_what_was_seen_is_not_uncertain_where_the_platform_proves_it(run):
+    run.fate(16, DeliveryState.UNCERTAIN, AT_MS + 10, "restart 1")
+    run.ledger.end(Ended(1, "time", AT_MS + 5, AT_MS + 6))
+    assert run.verdict().is_clean
+    (problem,) = check(run.folder, run.ledger, proves=True).problems
+    assert problem.startswith("unproven")
+
+
+def test_an_answer_that_waited_for_too_long_is_reported_and_no_loss(run):
+    run.say("p0.0.3", 48, is_seen=False)
+    for nth in range(4, 7):
+        run.say(f"p0.0.{nth}", nth * 16)
+    run.fate(48, DeliveryState.EXPIRED, AT_MS + 120_000, "")
+    verdict = run.verdict()
+    assert (verdict.lost, verdict.expired, verdict.is_clean) == (0, 1, True)
+    run.fate(48, DeliveryState.EXPIRED, AT_MS + 119_000, "")
+    assert (run.verdict().lost, run.verdict().expired) == (1, 0)
+    run.fate(48, DeliveryState.EXPIRED, AT_MS + 120_000, "")
+    run.fate(64, DeliveryState.EXPIRED, AT_MS + 120_000, "")
+    assert run.verdict().problems == ("slow: 2 answers waited for too long",)

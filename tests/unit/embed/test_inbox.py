@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from trunkline.dialects.contract import DoBroadcast, FindChat, FindChats, FindHistory, Settled
+from trunkline.dialects.contract import (
+    DoBroadcast,
+    FindChat,
+    FindChats,
+    FindHistory,
+    FindUnclear,
+    Settled,
+)
 from trunkline.embed.inbox import KEYS, Inbox
 from trunkline.errors import LinkError, LocalProtocolError
 from trunkline.ids import DeliveryId
@@ -181,10 +188,10 @@ async def _frames_without_events_keep_their_place():
 
 def _asked():
     inbox, answers = make(), []
-    for request in (FindChat(CHAT), FindHistory(CHAT), FindChats(), DoBroadcast(())):
+    for request in (FindChat(CHAT), FindHistory(CHAT), FindChats(), FindUnclear(), DoBroadcast(())):
         inbox.ask(Ear(), request, answers.append)
-    assert answers[:3] == [ChatFacts(CHAT), History(), ()]
-    assert isinstance(answers[3], LocalProtocolError)
+    assert answers[:4] == [ChatFacts(CHAT), History(), (), ()]
+    assert isinstance(answers[4], LocalProtocolError)
 
 
 @pytest.mark.parametrize(

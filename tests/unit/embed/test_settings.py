@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import trunkline
+from boss_schema import with_two_more
 from trunkline.embed.settings import read_settings, require_safe
 from trunkline.errors import ConfigError, UnsafeConfig
 
@@ -32,6 +33,8 @@ def test_roles_and_bounds_come_from_the_direction():
     core = read_settings("maim", "dial", {"role": "core", "url": URL}).options
     assert core.link == "dial"
     assert read_settings("maim", "dial", {"url": URL, "max_failures": 0}).options.max_failures == 0
+    shop = read_settings("xianyu", "dial", {"cookies": "unb=1; cookie2=x"}).options
+    assert (shop.role, shop.max_failures, shop.probe_s) == ("account", 5, 0)
     framework = read_settings("onebot11", "dial", {"url": URL}).options
     assert (framework.role, framework.max_failures) == ("framework", 0)
     assert read_settings("onebot11", "listen", {"access_token": "t"}).options.tokens == ("t",)
@@ -48,6 +51,8 @@ def test_roles_and_bounds_come_from_the_direction():
         (lambda: trunkline.listen("maim", debounce_s=1), "is for `trunkline serve`"),
         (lambda: trunkline.listen("contact", operator_token="x"), "is for `trunkline serve`"),
         (lambda: trunkline.connect("onebot11", url=URL, carries="x"), "is for `trunkline serve`"),
+        (lambda: trunkline.connect("boss", send_resume_image=True), "is for `trunkline serve`"),
+        (lambda: trunkline.connect("boss", mode="auto"), "mode: is for `trunkline serve`"),
         (lambda: trunkline.connect("onebot11", url=URL, role="implementation"), "needs self_id"),
         (lambda: trunkline.listen("maim", bind="nowhere"), "is not HOST:PORT"),
         (lambda: trunkline.listen("maim", queue_events=0), "at least 1"),
@@ -86,3 +91,14 @@ def test_strangers_are_kept_out_unless_it_is_meant(tmp_path: Path):
 def test_the_public_names_are_there_and_cheap():
     for name in trunkline.__all__:
         assert getattr(trunkline, name) is not None
+
+
+def test_a_schema_that_is_named_is_compiled(tmp_path):
+    file = tmp_path / "t.proto"
+    file.write_text(with_two_more(), "utf-8")
+    given = {"cookies": "a=b", "schema": file}
+    assert b"mood" in read_settings("boss", "dial", given).schema
+    assert read_settings("boss", "dial", {"cookies": "a=b"}).schema == b""
+    file.write_text("message", "utf-8")
+    with pytest.raises(ConfigError, match="truncated"):
+        read_settings("boss", "dial", given)

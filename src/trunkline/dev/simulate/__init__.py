@@ -19,6 +19,7 @@ whatever goes wrong is checked while it runs and at its end (`book.py`, `watch.p
 | `book.py`, `checks.py` | what was said, heard and stored; the promises |
 | `world.py` | one seed from its start to its verdict |
 | `many.py` | many seeds, several at once |
+| `soak.py` | one long seed |
 
 It composes a back-end and knows every room below it; nothing of the product imports it.
 """

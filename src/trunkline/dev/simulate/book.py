@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from trunkline.model.event import DurableEvent
+from trunkline.model.event import DurableEvent, MessageReceived
 from trunkline.store.contract import Beat
 
 from .storage import POISON
@@ -31,6 +31,7 @@ class Said(msgspec.Struct):
         nth: its place among all that was said.
         is_straight: written once over one link; repeats and second attempts are not.
         is_acked: the house has confirmed it.
+        is_kept: its platform keeps it until it is acknowledged, so it must come.
     """
 
     person: str
@@ -39,6 +40,7 @@ class Said(msgspec.Struct):
     nth: int
     is_straight: bool = True
     is_acked: bool = False
+    is_kept: bool = False
 
 
 class Book:
@@ -59,6 +61,7 @@ class Book:
         self.stops = 0
         self._keys: set[bytes] = set()
         self._bodies: set[bytes] = set()
+        self._told: set[bytes] = set()  # words that the house says
         self._trace = trace
         self._words = 0
 
@@ -95,6 +98,7 @@ class Book:
         self.beats += 1
         for row in beat.outbox:
             self.decided[row.id] = len(self.decided)
+            self._told.update(WORD_BYTES.findall(row.body))
         for row in beat.inbox:
             if row.key is not None:
                 self._keys.add(row.key)
@@ -121,4 +125,7 @@ class Book:
         if event.key is not None and event.key in self._keys:
             return True
         body = msgspec.msgpack.encode(event)
+        if type(event) is MessageReceived and event.is_own:
+            # The platform shows our account what the house said: it is a row of the outbox.
+            return self._told.issuperset(WORD_BYTES.findall(body))
         return body in self._bodies or POISON in body

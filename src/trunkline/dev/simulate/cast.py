@@ -6,12 +6,37 @@ the other role with the dialect's own session, so nothing here knows a frame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+import functools
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from trunkline.dialects.contract import Fetch, Fetched, Opening, Session
+from trunkline.dialects.options import LineOptions
+
 HOUSE_URL: Final = "ws://house"
+
+
+class Platform(Protocol):
+    """What outlives the links of a guest that the house dials and calls: its emulator's world."""
+
+    def session(self, opening: Opening) -> Session:
+        """Make the session of a link that came in."""
+        ...
+
+    def http(self, request: Fetch) -> Fetched:
+        """Answer a side call."""
+        ...
+
+    def calm(self) -> None:
+        """Let nothing go wrong any more; what a person must see to stays so."""
+        ...
+
+    def verify(self) -> None:
+        """Let a person do what the platform demanded."""
+        ...
 
 
 class Guest(msgspec.Struct, frozen=True):
@@ -29,6 +54,8 @@ class Guest(msgspec.Struct, frozen=True):
         repeats: a second copy of what it says is known by its key. A call has none: a framework
             that sends one again asks for a second message. Source: onebot11 7.1
         large_chars: of a large message; beyond 32 KiB it has a file of its own in the store.
+        platform: `(options, opening, seed, faults)`, makes what answers at `http://NAME` too.
+        faults: of it, by name, each with its highest probability at a message.
     """
 
     name: str
@@ -39,6 +66,8 @@ class Guest(msgspec.Struct, frozen=True):
     shares: bool = False
     repeats: bool = True
     large_chars: int = 34_000
+    platform: Callable[[Any, Opening, int, Mapping[str, float]], Platform] | None = None
+    faults: Mapping[str, float] = {}
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -48,11 +77,15 @@ class Cast(msgspec.Struct, frozen=True):
         lines: options of the house's lines, by name.
         guests: who meets them.
         address: how a program addresses somebody on a seat of these lines.
+        renew: `(options, nth)`, gives a line its `nth` new credential, when a person must.
     """
 
     lines: Mapping[str, Mapping[str, Any]]
     guests: tuple[Guest, ...]
-    address: Literal["visitor", "private"]
+    address: Literal[
+        "visitor:{seat}", "private:u1@{seat}", "user:901@{seat}?item=77", "user:700300400@{seat}"
+    ]  # fmt: skip
+    renew: Callable[[LineOptions, int], LineOptions] | None = None
 
 
 def _visitor(name: str, *, session: bool) -> Guest:
@@ -91,7 +124,112 @@ def _framework(name: str) -> Guest:
     return Guest(name, options, (("private", "901"), ("group", "801")), repeats=False)
 
 
+_MARKET: Final[Any] = import_module("trunkline.dialects.xianyu.emulator")
+
+
+def _cookies(me: str, nth: int = 0) -> str:
+    return f"unb={me}; cookie2=login-{nth}; _m_h5_tk=0123456789abcdef_1"
+
+
+def _shop(name: str, me: str, **more: Any) -> dict[str, Any]:
+    return {
+        "dialect": "xianyu", "cookies": _cookies(me), "url": f"ws://{name}/",
+        "http_url": f"http://{name}", "upload_url": f"http://{name}", "max_failures": 0,
+        "debounce_mode": "merge", **more,
+    }  # fmt: skip
+
+
+def _renew_shop(options: LineOptions, nth: int) -> LineOptions:
+    fields = options.model_dump(exclude_unset=True)
+    me = fields["cookies"].get_secret_value().partition("unb=")[2].partition(";")[0]
+    return type(options).model_validate(fields | {"cookies": _cookies(me, nth)})
+
+
+def _open_market(
+    options: Any, opening: Opening, seed: int, faults: Mapping[str, float]
+) -> Platform:
+    return _MARKET.World(options, opening, seed=seed, pace_s=1.0, faults=faults, is_scripted=False)
+
+
+def _market(name: str) -> Guest:
+    options = {"dialect": "xianyu", "role": "market", "link": "listen"}
+    buyers = tuple(("user", f"90{nth}?item=77") for nth in range(4))
+    # Not `owner`: who writes in the app silences a chat, which has tests of its own.
+    faults = dict.fromkeys(_MARKET.FAULTS - {"owner"}, 0.1) | {
+        "close": 0.02, "cut": 0.02, "demand": 0.02, "revoke": 0.02, "silent": 0.005,
+    }  # fmt: skip
+    return Guest(name, options, buyers, large_chars=900, platform=_open_market, faults=faults)
+
+
+_GATEWAY: Final[Any] = import_module("trunkline.dialects.boss.emulator")
+
+
+def _login(name: str, nth: int = 0) -> str:
+    return f"wt=login-of-{name}; bst=call-token-{nth}"
+
+
+def _seeker(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "dialect": "boss", "cookies": _login(name), "url": f"ws://{name}/chatws",
+        "http_url": f"http://{name}", "mode": "auto", "every_s": 0.0, "daily": 0,
+        "max_failures": 0, "debounce_mode": "merge", **more,
+    }  # fmt: skip
+
+
+def _renew_seeker(options: LineOptions, nth: int) -> LineOptions:
+    fields = options.model_dump(exclude_unset=True)
+    name = fields["http_url"].removeprefix("http://")
+    return type(options).model_validate(fields | {"cookies": _login(name, nth)})
+
+
+_PEOPLE: Final = tuple(range(700_300_400, 700_300_404))
+
+
+def _open_gateway(
+    name: str, options: Any, opening: Opening, seed: int, faults: Mapping[str, float]
+) -> Platform:
+    world = _GATEWAY.World(
+        options, opening, seed=seed, pace_s=1.0, faults=faults, is_scripted=False
+    )
+    account, rules = world.gateway.account(_login(name)), world.gateway.rules
+    for uid in _PEOPLE:  # conversations that are there: nobody can be written to out of the blue
+        account.peer(uid)
+    # What is not known of the platform differs from seed to seed. Source: boss 10.4
+    rules.shows_own, rules.marks_dup = bool(seed & 1), bool(seed & 2)
+    rules.bad_wt2 = ("connack4", "connack5", "close", "silent")[seed >> 2 & 3]
+    return world
+
+
+def _agency(name: str) -> Guest:
+    options = {"dialect": "boss", "role": "gateway", "link": "listen"}
+    people = tuple(("user", str(uid)) for uid in _PEOPLE)
+    # Not `owner`: who writes in the app silences a chat, which has tests of its own. Not `refuse`:
+    # what the platform does not take nobody hears.
+    faults = dict.fromkeys(_GATEWAY.FAULTS - {"owner", "refuse"}, 0.05) | {
+        "close": 0.02, "cut": 0.02, "cut-after": 0.02, "cut-before": 0.02, "demand": 0.01,
+        "half": 0.02, "login": 0.01, "short": 0.02, "silent": 0.005,
+    }  # fmt: skip
+    opens = functools.partial(_open_gateway, name)
+    # A packet as it was means something else on a later link: its id is another message's there.
+    # Copies are faults of the gateway (`double`, `again`), and what it delivers again by itself.
+    return Guest(
+        name, options, people, repeats=False, large_chars=900, platform=opens, faults=faults
+    )
+
+
 CASTS: Final[Mapping[str, Cast]] = {
+    "boss": Cast(
+        lines={
+            "job": _seeker("amt", accept_timeout_s=3.0),
+            "rapid": _seeker(
+                "kontor", mqtt_level=4, subprotocol="mqtt", subscribe=1, heartbeat_interval_s=5.0,
+                accept_timeout_s=2.0, reconnect_interval_s=1.0, send_gap_s=0.0,
+            ),
+        },
+        guests=(_agency("amt"), _agency("kontor")),
+        address="user:700300400@{seat}",
+        renew=_renew_seeker,
+    ),
     "contact": Cast(
         lines={"blog": {"dialect": "contact", "chat_burst": 0, "rejected_frames": 0}},
         guests=(
@@ -100,7 +238,7 @@ CASTS: Final[Mapping[str, Cast]] = {
             _visitor("cleo", session=True),
             _visitor("dora", session=True),
         ),
-        address="visitor",
+        address="visitor:{seat}",
     ),
     "maim": Cast(
         lines={
@@ -122,7 +260,7 @@ CASTS: Final[Mapping[str, Cast]] = {
             _core("kern", api=False),
             _core("kernapi", api=True),
         ),
-        address="private",
+        address="private:u1@{seat}",
     ),
     "onebot11": Cast(
         lines={
@@ -137,6 +275,18 @@ CASTS: Final[Mapping[str, Cast]] = {
             _account("fred", "10002"),
             _framework("frame"),
         ),
-        address="private",
+        address="private:u1@{seat}",
+    ),
+    "xianyu": Cast(
+        lines={
+            "shop": _shop("markt", "2200000000001"),
+            "quick": _shop(
+                "basar", "2200000000002", send_gap_s=0.0, reconnect_interval_s=1.0,
+                heartbeat_interval_s=5.0, heartbeat_timeout_s=10.0, quiet_check_s=20.0,
+            ),
+        },
+        guests=(_market("markt"), _market("basar")),
+        address="user:901@{seat}?item=77",
+        renew=_renew_shop,
     ),
 }  # fmt: skip

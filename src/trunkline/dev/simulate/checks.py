@@ -88,6 +88,7 @@ def check_all(store: SimulatedStore, book: Book, weather: Weather) -> Iterator[s
     """Return each promise that was broken."""
     received, sent = read_received(store), read_sent(store)
     yield from check_received(received, book)
+    yield from check_kept(received, book)
     yield from check_decided(received, sent, weather)
     yield from check_fates(sent, book, weather)
     yield from check_heard(sent, book)
@@ -113,6 +114,14 @@ def check_received(received: list[Received], book: Book) -> Iterator[str]:
     for word in book.committed:
         if word not in places and word not in book.poisoned and word.startswith("w"):
             yield f"{word} was committed and is gone"
+
+
+def check_kept(received: list[Received], book: Book) -> Iterator[str]:
+    """What a platform keeps until it is acknowledged has come."""
+    came = {word for row in received for word in row.words} | book.poisoned
+    for word, said in book.said.items():
+        if said.is_kept and word not in came:
+            yield f"{word} was said, and its platform keeps it: it never came"
 
 
 def check_decided(received: list[Received], sent: list[Sent], weather: Weather) -> Iterator[str]:
@@ -144,7 +153,8 @@ def check_fates(sent: list[Sent], book: Book, weather: Weather) -> Iterator[str]
         if row.state is DeliveryState.CONFIRMED and is_missing:
             yield f"{shown} is confirmed and was never heard"
         # Trouble is shorter than the life of any reply: whoever is still there gets it in time.
-        if row.state is DeliveryState.EXPIRED and not row.why.endswith(GONE):
+        is_late = row.state is DeliveryState.EXPIRED and not weather.is_long
+        if is_late and not row.why.endswith(GONE):
             yield f"{shown} expired, and nobody left"
     words = {word for row in sent for word in row.words}
     for word in book.posted:

@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from trunkline.dialects.contract import Dial, Head, LinkInfo, Refuse
-from trunkline.errors import LinkError, LinkLost, LinkRefused
+from trunkline.dialects.contract import Dial, Fetch, Fetched, Head, LinkInfo, Refuse
+from trunkline.errors import LinkError, LinkLost, LinkRefused, LinkTimeout
 from trunkline.lines.contract import Door, LinkLimits, LinkUser
 
 from .trace import Trace
@@ -67,6 +67,7 @@ class End:
         self.host = host
         self.peer: End = self
         self.is_cut = False
+        self.is_text = True  # what its messages are
         self._network = network
         self._limits = limits
         self._user: LinkUser | None = None
@@ -211,7 +212,7 @@ class End:
                     self._hear_end(flown)
                 elif self._is_open:
                     has_read = True
-                    user.receive(flown, is_text=True)
+                    user.receive(flown, is_text=self.is_text)
             if has_read:
                 user.read_done()
                 self.flush()
@@ -307,11 +308,41 @@ class Network:
         self._loop = loop
         self._weather = weather
         self._doors: dict[str, tuple[Host, Door]] = {}
+        self._servers: dict[str, tuple[Host, Callable[[Fetch], Fetched]]] = {}
         self.made = 0
 
     def listen(self, host: Host, url: str, door: Door) -> None:
         """Let `url` be answered by this door while its host is up."""
         self._doors[url] = (host, door)
+
+    def serve(self, host: Host, url: str, http: Callable[[Fetch], Fetched]) -> None:
+        """Let HTTP calls to `url` be answered while its host is up."""
+        self._servers[url] = (host, http)
+
+    def call(
+        self, request: Fetch, answer: Callable[[object], None], later: Callable[..., object]
+    ) -> None:
+        """Make an HTTP call; it or its answer may be lost on the way.
+
+        Args:
+            later: `(delay_s, call)` of who calls: nobody is answered who is gone.
+        """
+        url = urlsplit(request.url)
+        found = self._servers.get(f"{url.scheme}://{url.netloc}")
+        fate = 0.0 if self.is_calm else self._weather.refuse / 2
+        is_lost, is_mute = self.chance.happens(fate), self.chance.happens(fate)
+        self.trace.note("call", url.path)
+
+        def arrive() -> None:
+            if found is None or not found[0].is_up or is_lost:
+                told: object = LinkError(f"no connection to {url.netloc}")
+            else:
+                told = found[1](request)
+            if is_mute:
+                told = LinkTimeout("no answer")
+            later(self.latency_s(), lambda: answer(told))
+
+        self.after(self.latency_s(), arrive)
 
     async def dial(self, host: Host, target: Dial, limits: LinkLimits, enter: Enter) -> End:
         """Open a link.
@@ -329,6 +360,8 @@ class Network:
             raise LinkError(f"no connection to {name}")
         there, door = found
         headers = {key.lower(): value for key, value in target.headers.items()}
+        if target.subprotocol:
+            headers["sec-websocket-protocol"] = target.subprotocol
         head = Head(
             url.path,
             dict(parse_qsl(url.query)),
@@ -340,6 +373,7 @@ class Network:
         if isinstance(admitted, Refuse):
             raise LinkRefused(admitted.status, admitted.text)
         near, far = self._make_pair(there, host, head, (door.limits, limits))
+        near.is_text = far.is_text = not door.is_binary
         near.attach(door.enter(admitted, near))
         near.flush()
         await asyncio.sleep(self.latency_s())

@@ -51,11 +51,16 @@ MODEL_S: Final = 20.0
 STOP_S: Final = 10.0
 LEAVE_S: Final = 2.5
 BEAT_ROWS: Final = 256  # reliability 2
+FRAME_EVENTS: Final = 33  # what one frame of a simulated peer holds at most
 BEAT_BYTES: Final = 4 << 20
 
 
 class Surround(msgspec.Struct, frozen=True):
-    """What outlives the process: the world that it is started in."""
+    """What outlives the process: the world that it is started in.
+
+    Args:
+        attend: a person sees to a line that needs one; returns its options with new credentials.
+    """
 
     clock: FakeClock
     trace: Trace
@@ -65,6 +70,7 @@ class Surround(msgspec.Struct, frozen=True):
     chance: Callable[[str], Chance]
     folder: Path
     options: Mapping[str, LineOptions]
+    attend: Callable[[str], LineOptions | None]
 
 
 class Counts:
@@ -94,9 +100,17 @@ class Log:
 
     Args:
         name: of whose lines these are.
+        needs_person: told a line that has failed; whether a person comes to see to it.
     """
 
-    def __init__(self, trace: Trace, book: Book, name: str) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        book: Book,
+        name: str,
+        needs_person: Callable[[str], bool] = lambda line: False,
+    ) -> None:
+        self._needs_person = needs_person
         self._trace = trace
         self._book = book
         self._name = name
@@ -110,7 +124,10 @@ class Log:
         self._trace.note(self._name, _shown(action, fields))
 
     def error(self, action: str, **fields: object) -> None:
-        """Needs a person; none is here, so nothing may."""
+        """Needs a person; where none is here, nothing may."""
+        if action == "line failed" and self._needs_person(str(fields["line"])):
+            self._trace.note(self._name, _shown(action, fields))
+            return
         self._book.breaks(f"{self._name}: {_shown(action, fields)}")
 
 
@@ -225,10 +242,13 @@ class Node:
             ids=ids,
             exchange=core,
             roster=self.roster,
-            log=Log(around.trace, around.book, "house"),
+            log=Log(around.trace, around.book, "house", self._call_person),
             meter=Counts(),
             timer=self._wake_at,
             auth_failed=lambda _: None,
+            fetch=lambda request, _, answer: around.network.call(
+                request, answer, self.timers.later
+            ),
         )
         self.lines = {
             name: Line(name, self._watched(options), options, surroundings)
@@ -241,7 +261,7 @@ class Node:
             name: Supervisor(
                 line,
                 dial=self._dial,
-                kept=store.kept,
+                kept=self._kept,
                 pace=pace,
                 has_sisters=True,
                 draw=self._chance.share,
@@ -309,6 +329,23 @@ class Node:
         self._spawn(self.keeper.run())
         for supervisor in self.supervisors.values():
             self._spawn(supervisor.run())
+
+    async def _kept(self, line: str, account: str) -> bytes | None:
+        state = self.core.last_kept(line, account)
+        return await self.store.kept(line, account) if state is None else state
+
+    def _call_person(self, name: str) -> bool:
+        """Have a person see to a line, after a while."""
+        if not self.lines[name].options.credential_key:
+            return False
+        self.timers.later(self._chance.spread(0.5, 15.0), lambda: self._attend(name))
+        return True
+
+    def _attend(self, name: str) -> None:
+        options = self.around.attend(name)
+        if options is not None and self.is_up:
+            self.lines[name].options = options
+            self.supervisors[name].renew()
 
     async def _dial(self, line: Line, target: Dial, enter: Callable[[Link], LinkUser]) -> Link:
         if not self.is_up:
@@ -401,7 +438,8 @@ class Node:
         drivers = [driver for line in self.lines.values() for driver in line.drivers]
         for driver in drivers:
             events, size_bytes = driver.pending
-            if events > PENDING_EVENTS or size_bytes > 2 * PENDING_BYTES:
+            # Reading stops between two frames, and one frame may hold many messages.
+            if events >= PENDING_EVENTS + FRAME_EVENTS or size_bytes > 2 * PENDING_BYTES:
                 self.around.book.breaks(f"a link holds {events} events, {size_bytes} bytes")
         if self.is_ready and self.core.depth > QUEUE_EVENTS + len(drivers):
             self.around.book.breaks(f"{self.core.depth} events wait for a beat")

@@ -40,7 +40,7 @@ from trunkline.model.message import plain_text
 from trunkline.model.segment import Text
 
 from .book import WORD, WORD_BYTES, Book, Said
-from .cast import Guest
+from .cast import Guest, Platform
 from .network import End, Host, Network
 from .node import Counts, Log
 from .storage import POISON
@@ -48,7 +48,7 @@ from .trace import Trace
 from .watch import WatchedSession
 from .weather import Chance, SeededIds, Weather
 
-MOST_WORDS: Final = 150  # of one person in a run
+MOST_WORDS: Final = 150  # of one person in a run, unless it is asked for more
 ANSWER: Final = "收到"
 REMEMBERED_FRAMES: Final = 12
 BURST: Final = (70, 200)
@@ -77,6 +77,7 @@ class Person:
         chance: Chance,
     ) -> None:
         self.guest = guest
+        self.most_words = MOST_WORDS
         self.name = guest.name
         self.host = Host(guest.name)
         self._clock = clock
@@ -115,6 +116,7 @@ class Person:
         self._real = dialect
         if guest.shares:
             book.sharing.add(guest.name)
+        self.platform = self._make_platform(guest, options)
         self._supervisor: Supervisor | None = None
         if options.link == "dial":
             self._supervisor = Supervisor(
@@ -128,6 +130,21 @@ class Person:
         else:
             for path in dialect.paths(options):
                 network.listen(self.host, f"ws://{guest.name}{path}", self.line)
+
+    def _make_platform(self, guest: Guest, options: LineOptions) -> Platform | None:
+        """Make what the house calls and dials, with about a third of what may go wrong with it."""
+        if guest.platform is None:
+            return None
+        chance = self._chance
+        faults = {
+            name: chance.spread(most / 20, most)
+            for name, most in sorted(guest.faults.items())
+            if chance.happens(self._weather.misbehaves)
+        }
+        opening = Opening(options.role, options.role, self._clock, self._ids)
+        platform = guest.platform(options, opening, chance.bits(32), faults)
+        self._network.serve(self.host, f"http://{guest.name}", platform.http)
+        return platform
 
     def start(self) -> list[asyncio.Task[None]]:
         """Live: connect, and talk now and then."""
@@ -166,8 +183,12 @@ class Person:
         def written(frames: list[bytes]) -> None:
             self._frames.extend(frames)
 
+        platform = self.platform
+        session = (
+            self._real.open(options, opening) if platform is None else platform.session(opening)
+        )
         return WatchedSession(
-            self._real.open(options, opening),
+            session,
             broken=lambda rule: self._book.breaks(f"{self.name}: {rule}"),
             written=written,
         )
@@ -186,7 +207,7 @@ class Person:
 
     def _speak(self, count: int) -> None:
         able = [origin for origin in self._origins if origin.can_send]
-        if not able or len(self._words) > MOST_WORDS:
+        if not able or len(self._words) > self.most_words:
             return
         origin, chance, weather = able[-1], self._chance, self._weather
         for _ in range(count):
@@ -215,6 +236,7 @@ class Person:
         )
         link = self._numbers[origin]
         said = Said(self.name, f"{kind}:{ident}", link, len(self._book.said), is_straight)
+        said.is_kept = self.platform is not None
         self._book.said[word] = said
         self._words[delivery.id] = word
         self._open[delivery.id] = delivery
@@ -227,7 +249,9 @@ class Person:
             self._trace.note(self.name, "repeats")
             frame = self._chance.pick(self._frames)
             for found in WORD_BYTES.findall(frame):
-                self._book.said[found.decode()].is_straight = False
+                said = self._book.said.get(found.decode())
+                if said is not None:  # else it is the house's own, shown to it
+                    said.is_straight = False
             origin.link.send(frame)
 
     def _say_again(self, origin: Driver) -> None:

@@ -226,7 +226,7 @@ class SimulatedStore(SqliteStore):
             self._refused(len(beat.inbox))
             raise ValueError("this row cannot be stored")
         done = super()._commit(db, beat)
-        if not done.duplicates:
+        if done.is_whole:
             self._committed(beat)
         return done
 

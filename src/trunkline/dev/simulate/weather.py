@@ -79,6 +79,9 @@ class SeededIds(SystemIds):
         return f"{self._chance.bits(128):032x}"
 
 
+LONG_S: Final = 120.0
+
+
 class Weather(msgspec.Struct, frozen=True):
     """What goes wrong, and how often. 0 = never.
 
@@ -106,6 +109,7 @@ class Weather(msgspec.Struct, frozen=True):
         asks: whether answers are asked for outside of the house, late or in vain.
         high_water_bytes: of each link's write buffer.
         pace_s: mean seconds between two lines of one person.
+        misbehaves: share of what may go wrong with a platform that does.
     """
 
     calm_after_s: float
@@ -132,11 +136,23 @@ class Weather(msgspec.Struct, frozen=True):
     asks: bool
     high_water_bytes: int
     pace_s: float
+    misbehaves: float = 0.0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether trouble may last longer than a reply is of use (120 s)."""
+        return self.calm_after_s > LONG_S
 
     @property
     def loses_links(self) -> bool:
         """Whether a link can end before what was written to it is read."""
-        return bool(self.cut_every_s or self.stall_every_s or self.reconnect_every_s or self.dies)
+        return bool(
+            self.cut_every_s
+            or self.stall_every_s
+            or self.reconnect_every_s
+            or self.misbehaves
+            or self.dies
+        )
 
     @property
     def dies(self) -> bool:
@@ -185,4 +201,5 @@ def forecast(chance: Chance) -> Weather:
         asks=asks,
         high_water_bytes=chance.pick((262_144, 262_144, 16_384, 4096)),
         pace_s=chance.spread(0.3, 3.0),
+        misbehaves=chance.pick((0.0, 0.3, 0.6)),
     )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -32,6 +33,7 @@ from .weather import Chance, Weather, forecast
 # does not acknowledge is given up after 30 s twice, lines dial again after at most 60 s.
 REST_S: Final = 300.0
 LOOK_S: Final = 1.0
+SHOWN_EVERY: Final = 5000  # messages
 DOWN_S: Final = (0.05, 3.0)
 
 
@@ -64,6 +66,8 @@ class World:
         casts: the dialects that take part.
         weather: None = drawn from the seed.
         sink: gets the lines of the trace.
+        messages: trouble lasts until people have said so many; 0 = as long as the weather says.
+        progress: told now and then how many they have said.
     """
 
     def __init__(
@@ -74,8 +78,12 @@ class World:
         casts: Sequence[Cast],
         weather: Weather | None = None,
         sink: Callable[[str], None] | None = None,
+        messages: int = 0,
+        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.seed = seed
+        self._messages = messages
+        self._progress = progress
         self.clock = FakeClock()
         self.trace = Trace(self.clock, sink)
         self.book = Book(self.trace)
@@ -86,6 +94,7 @@ class World:
         self._casts = casts
         self._chance = self.chance("world")
         self._lives = 0
+        self._renewed = 0
         self._is_over = False
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -97,6 +106,7 @@ class World:
         """Live through trouble and calm."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._loop_failed)
+        self._options = self._line_options()
         self.trace.note("weather", str(msgspec.structs.asdict(self.weather)))
         self.network = Network(loop, self.trace, self.chance("network"), self.weather)
         self._surround = Surround(
@@ -107,7 +117,8 @@ class World:
             weather=self.weather,
             chance=self.chance,
             folder=self._folder,
-            options=self._line_options(),
+            options=self._options,
+            attend=self._attend,
         )
         guests = [guest for cast in self._casts for guest in cast.guests]
         for number, guest in enumerate(guests, start=1):
@@ -121,12 +132,13 @@ class World:
                 weather=self.weather,
                 chance=self.chance(guest.name),
             )
+            person.most_words = max(person.most_words, self._messages)
             self.people.append(person)
         self._live()
         for person in self.people:
             self._tasks += person.start()
         self._start_trouble()
-        await asyncio.sleep(self.weather.calm_after_s)
+        await self._live_through()
         self._calm_down()
         await self._rest()
         await self._end()
@@ -138,6 +150,32 @@ class World:
             for cast in self._casts
             for name, fields in cast.lines.items()
         }
+
+    async def _live_through(self) -> None:
+        """Let trouble last as long as it is to."""
+        if not self._messages:
+            await asyncio.sleep(self.weather.calm_after_s)
+            return
+        told = 0
+        while len(self.book.said) < self._messages:
+            await asyncio.sleep(LOOK_S)
+            if self._progress is not None and len(self.book.said) - told >= SHOWN_EVERY:
+                told = len(self.book.said)
+                self._progress(told)
+
+    def _attend(self, line: str) -> LineOptions | None:
+        """Be the person that a line needs: do what its platform demands, give new credentials."""
+        cast = next(one for one in self._casts if line in one.lines)
+        host = urlsplit(self._options[line].url).hostname
+        for person in self.people:
+            if person.name == host and person.platform is not None:
+                person.platform.verify()
+        if cast.renew is None:
+            return None
+        self._renewed += 1
+        self.trace.note("renew", line)
+        self._options[line] = cast.renew(self._options[line], self._renewed)
+        return self._options[line]
 
     # -- lives of the process ----------------------------------------------------------------
 
@@ -233,9 +271,7 @@ class World:
         if not seats:
             return
         seat = self._chance.pick(seats)
-        target = (
-            f"{line}/visitor:{seat}" if cast.address == "visitor" else (f"{line}/private:u1@{seat}")
-        )
+        target = f"{line}/{cast.address.format(seat=seat)}"
         self._spawn(self._send(node, target, self.book.word("p")))
 
     async def _send(self, node: Node, target: str, word: str) -> None:
@@ -253,6 +289,9 @@ class World:
         """Nothing goes wrong any more, and who waits for a person has one."""
         self.trace.note("calm")
         self.network.is_calm = True
+        for person in self.people:
+            if person.platform is not None:
+                person.platform.calm()
         node = self.node
         if node is not None:
             node.disk.is_calm = True
@@ -339,6 +378,8 @@ class Stage:
         dialects: Sequence[str] = (),
         weather: Weather | None = None,
         sink: Callable[[str], None] | None = None,
+        messages: int = 0,
+        progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Play one seed.
 
@@ -346,12 +387,16 @@ class Stage:
             dialects: who takes part; empty = everybody.
             weather: None = drawn from the seed.
             sink: gets the lines of the trace.
+            messages, progress: see `World`.
         """
         casts = [CASTS[name] for name in (dialects or sorted(CASTS))]
         with tempfile.TemporaryDirectory(dir=self._path) as name:
             folder = Path(name) / "data"
             copy_template(self.template, folder)
-            world = World(seed, folder, casts=casts, weather=weather, sink=sink)
+            world = World(
+                seed, folder, casts=casts, weather=weather, sink=sink, messages=messages,
+                progress=progress,
+            )  # fmt: skip
             _run(world)
         book = world.book
         return Report(

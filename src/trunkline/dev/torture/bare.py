@@ -1,14 +1,16 @@
-"""A WebSocket client on a bare socket that loses nothing of what had arrived.
+"""A WebSocket on a bare socket that loses nothing of what had arrived, as client or as server.
 
-It does as much of RFC 6455 as a well-behaved server needs of its peer: upgrade, masked frames,
-pings answered. Reading is a callback of the loop that fills a buffer, so that a wait which is given
+It does as much of RFC 6455 as a well-behaved peer needs: upgrade, frames masked by clients, pings
+answered. Reading is a callback of the loop that fills a buffer, so that a wait which is given
 up cannot take bytes with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ _PING: Final = 9
 _PONG: Final = 10
 _READ_BYTES: Final = 65536
 _OPEN_S: Final = 20.0
+_MAGIC: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
 
 
 class Cut(Exception):
@@ -33,10 +36,12 @@ class BareLink:
 
     Args:
         sock: connected and non-blocking.
+        is_server: it was accepted: frames leave unmasked.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, is_server: bool = False) -> None:
         self._sock = sock
+        self._is_server = is_server
         self._loop = asyncio.get_running_loop()
         self._in = bytearray()
         self._out = bytearray()
@@ -76,6 +81,24 @@ class BareLink:
         except Cut:
             link.close()
             raise
+        return link
+
+    @classmethod
+    def accept(cls, sock: socket.socket, key: str, subprotocol: str, read: bytes) -> BareLink:
+        """Answer an upgrade that was read.
+
+        Args:
+            key: its `Sec-WebSocket-Key`.
+            subprotocol: to select, "" = none.
+            read: what came behind its head.
+        """
+        proof = base64.b64encode(hashlib.sha1((key + _MAGIC).encode()).digest())  # noqa: S324 - RFC 6455 1.3
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Accept: {proof.decode()}"]
+        lines += [f"Sec-WebSocket-Protocol: {subprotocol}"] if subprotocol else []
+        link = cls(sock, is_server=True)
+        link._in += read
+        link._write(("\r\n".join(lines) + "\r\n\r\n").encode())
         return link
 
     async def _upgrade(self) -> None:
@@ -134,7 +157,7 @@ class BareLink:
             if opcode in {TEXT, BINARY}:
                 messages.append((body, opcode == TEXT))
             elif opcode == _PING:
-                self._write(_masked(_PONG, body))
+                self._write(self._framed(_PONG, body))
             elif opcode == _CLOSE:
                 self.close_code = int.from_bytes(body[:2], "big")
                 self.is_over = True
@@ -152,9 +175,13 @@ class BareLink:
         if length >= 126:
             start = 4 if length == 126 else 10
             length = int.from_bytes(buffer[2:start], "big")
+        mask = b""
+        if buffer[1] & 0x80:
+            mask = bytes(buffer[start : start + 4])
+            start += 4
         if len(buffer) < start or len(buffer) - start < length:
             return None
-        body = bytes(buffer[start : start + length])
+        body = _xor(bytes(buffer[start : start + length]), mask)
         opcode = buffer[0] & 15
         del buffer[: start + length]
         return opcode, body
@@ -163,7 +190,20 @@ class BareLink:
 
     def send(self, data: bytes, *, is_text: bool = True) -> None:
         """Write one message; that a link is dead is noticed by `take`, after what had arrived."""
-        self._write(_masked(TEXT if is_text else BINARY, data))
+        self._write(self._framed(TEXT if is_text else BINARY, data))
+
+    def _framed(self, opcode: int, body: bytes) -> bytes:
+        size, is_masked = len(body), 0 if self._is_server else 0x80
+        if size < 126:
+            head = bytes((0x80 | opcode, is_masked | size))
+        elif size < 65536:
+            head = bytes((0x80 | opcode, is_masked | 126)) + size.to_bytes(2, "big")
+        else:
+            head = bytes((0x80 | opcode, is_masked | 127)) + size.to_bytes(8, "big")
+        if not is_masked:
+            return head + body
+        key = os.urandom(4)
+        return head + key + _xor(body, key)
 
     def _write(self, data: bytes) -> None:
         self._out += data
@@ -187,6 +227,10 @@ class BareLink:
             self._is_writing = False
             self._loop.remove_writer(self._sock)
 
+    def hang_up(self, code: int, reason: str) -> None:
+        """Write a close frame."""
+        self._write(self._framed(_CLOSE, code.to_bytes(2, "big") + reason.encode()[:123]))
+
     def leave(self) -> None:
         """Say that nothing more comes from here; what the other side wrote before still arrives."""
         self._is_dead = True
@@ -200,14 +244,9 @@ class BareLink:
         self._sock.close()
 
 
-def _masked(opcode: int, body: bytes) -> bytes:
+def _xor(body: bytes, key: bytes) -> bytes:
     size = len(body)
-    if size < 126:
-        head = bytes((0x80 | opcode, 0x80 | size))
-    elif size < 65536:
-        head = bytes((0x80 | opcode, 0xFE)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((0x80 | opcode, 0xFF)) + size.to_bytes(8, "big")
-    key = os.urandom(4)
+    if not key or not size:
+        return body
     mask = int.from_bytes(key * (size // 4 + 1), "big") >> (8 * (4 - size % 4))
-    return head + key + (int.from_bytes(body, "big") ^ mask).to_bytes(size, "big")
+    return (int.from_bytes(body, "big") ^ mask).to_bytes(size, "big")

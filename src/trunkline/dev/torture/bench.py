@@ -12,8 +12,8 @@ import msgspec
 from trunkline.dialects.registry import DIALECTS
 
 from .checker import Verdict
-from .peers import Cast
 from .runner import REACHABLE, UNREACHABLE, Options, torture
+from .ways import Cast, DialledCast
 
 ALL: Final = "all"
 NONE: Final = "none"
@@ -23,7 +23,7 @@ class Unknown(Exception):
     """No such dialect or failpoint, or one that cannot be tortured."""
 
 
-def find_cast(dialect: str) -> Cast:
+def find_cast(dialect: str) -> Cast | DialledCast:
     """Return the peers of a dialect.
 
     Raises:
@@ -31,7 +31,7 @@ def find_cast(dialect: str) -> Cast:
     """
     if dialect not in DIALECTS:
         raise Unknown(f"no dialect {dialect!r}; there are {', '.join(sorted(DIALECTS))}")
-    cast: Cast | None = getattr(
+    cast: Cast | DialledCast | None = getattr(
         import_module(f"trunkline.dialects.{dialect}.emulator"), "CAST", None
     )
     if cast is None:

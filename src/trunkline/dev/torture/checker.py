@@ -3,8 +3,10 @@
 - Every acknowledged message has one inbox row, and it is decided.
 - Every decided message has one answer; it was seen once, or its row is UNCERTAIN. What waited for
   a visitor whose chat ended with the link is EXPIRED.
+  So is what waited for longer than an automatic answer is of use, while that is a fifth at most.
 - Every UNCERTAIN row is explained: the product died, or the peer's link ended, after the row was
-  made, and the row became UNCERTAIN right then.
+  made, and the row became UNCERTAIN right then. Where the platform shows us our own messages, what
+  it has is proven: none of those that were seen is UNCERTAIN still.
 - Answers of a conversation came in the order of its inbox rows; those are in the order of asking,
   but for peers that shuffle.
 - No row waits any more, the file is whole, the log has no traceback.
@@ -29,6 +31,7 @@ from typing import Final
 import msgspec
 
 from trunkline.exchange.bodies import decode_event, decode_what
+from trunkline.exchange.planning import REPLY_LIFE_MS
 from trunkline.ids import DeliveryId, question_id
 from trunkline.model.delivery import DeliveryState, Say
 from trunkline.model.event import MessageReceived
@@ -50,6 +53,7 @@ _TROUBLES: Final = (
 )  # fmt: skip
 LONG_STALL_MS: Final = 250
 SAME_PLACE: Final = 3
+TOLERATED: Final = 5  # of so many questions one answer may have come too late
 # As `app.py` logs it: the place is the innermost frame, `file:line function`.
 _BLOCKED: Final = re.compile(r"event loop blocked.* ms=(\d+).* stack=\"?([^<\"\n]*)")
 _SHOWN: Final = 20
@@ -65,6 +69,7 @@ class Verdict(msgspec.Struct, frozen=True):
         out_of_order: answers that came before an earlier one of their conversation, and messages
             stored before one that was said earlier.
         stuck: rows that wait still.
+        expired: answers that waited for longer than they are of use: the machine was too slow.
         stalls: times in which the loop came late by its own doing, for more than 50 ms.
         blocked: those of them that the loop was blocked in.
         problems: everything that is wrong, in words, the first of each kind.
@@ -77,6 +82,7 @@ class Verdict(msgspec.Struct, frozen=True):
     unexplained: int
     out_of_order: int
     stuck: int
+    expired: int
     stalls: int
     blocked: int
     messages: int
@@ -126,8 +132,12 @@ class _Found:
             self.problems.append(f"{kind}: {text}")
 
 
-def check(folder: Path, ledger: Ledger) -> Verdict:
-    """Compare; the product is stopped."""
+def check(folder: Path, ledger: Ledger, *, proves: bool = False) -> Verdict:
+    """Compare; the product is stopped.
+
+    Args:
+        proves: the platform shows us our own messages, so what was seen is not UNCERTAIN any more.
+    """
     found = _Found()
     with contextlib.closing(connect_reader(folder / DATABASE)) as data:
         whole: str = data.execute("PRAGMA integrity_check").fetchone()[0]
@@ -139,7 +149,11 @@ def check(folder: Path, ledger: Ledger) -> Verdict:
     _check_inbox(rows, ledger, found)
     _check_answers(rows, ledger, found)
     _check_order(rows, ledger, found)
+    if found.counts["expired"] * TOLERATED > len(ledger.said):
+        found.add("slow", f"{found.counts['expired']} answers waited for too long")
     uncertain = _check_uncertain(rows, ledger, found)
+    if proves:
+        _check_proofs(rows, ledger, found)
     stalls = _check_logs(folder, found)
     counts = found.counts
     return Verdict(
@@ -149,6 +163,7 @@ def check(folder: Path, ledger: Ledger) -> Verdict:
         unexplained=counts["unexplained"],
         out_of_order=counts["out of order"],
         stuck=counts["stuck"],
+        expired=counts["expired"],
         stalls=stalls,
         blocked=counts["blocked"],
         messages=len(ledger.said),
@@ -216,8 +231,14 @@ def _check_answers(rows: Mapping[str, Row], ledger: Ledger, found: _Found) -> No
         allowed = {DeliveryState.UNCERTAIN} if expects else GONE_STATES
         if state in OPEN_STATES:
             found.add("stuck", f"{state.name}: the answer to {words}")
+        elif state is DeliveryState.EXPIRED and _has_outlived(row.answers[0]):
+            found.counts["expired"] += 1
         elif words not in seen and state not in allowed:
             found.add("lost", f"{state.name}, but never seen: the answer to {words}")
+
+
+def _has_outlived(reply: Reply) -> bool:
+    return reply.settled_ms - reply.at_ms >= REPLY_LIFE_MS
 
 
 def _check_order(rows: Mapping[str, Row], ledger: Ledger, found: _Found) -> None:
@@ -250,6 +271,22 @@ def _check_uncertain(rows: Mapping[str, Row], ledger: Ledger, found: _Found) -> 
             if not _is_explained(reply, ledger.ends, ledger.cuts.get(peer, ())):
                 found.add("unexplained", f"uncertain without a cut: {words} ({reply.reason})")
     return count
+
+
+def _check_proofs(rows: Mapping[str, Row], ledger: Ledger, found: _Found) -> None:
+    seen = {answer.words for answer in ledger.answers}
+    for words, row in rows.items():
+        for reply in row.answers:
+            if reply.state is DeliveryState.UNCERTAIN and words in seen:
+                found.add("unproven", f"seen, and uncertain still: the answer to {words}")
+
+
+def count_unproven(folder: Path, ledger: Ledger) -> int:
+    """Return how many answers were seen and are UNCERTAIN still; the product may run."""
+    found = _Found()
+    with contextlib.closing(connect_reader(folder / DATABASE)) as data:
+        _check_proofs(_read_rows(data, found), ledger, found)
+    return found.counts["unproven"]
 
 
 def _is_explained(reply: Reply, ends: Sequence[Ended], cuts: Sequence[int]) -> bool:

@@ -1,4 +1,4 @@
-"""Peers of the product: the seam to a dialect's emulator, and one peer with its memory.
+"""One peer of the product, with its memory.
 
 A peer runs a fresh session of its dialect on each link and keeps across links what a platform
 keeps: what was not acknowledged, what it has seen, and the state that its session asked it to
@@ -12,20 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 from trunkline.dialects.contract import (
     Actor,
     Changed,
-    Dial,
-    Dialect,
     Effects,
     Hangup,
-    Head,
     Keep,
-    LinkInfo,
     LinkState,
-    Opening,
     Received,
     Session,
     Settled,
@@ -41,6 +37,7 @@ from trunkline.model.segment import Text
 from .bare import BareLink, Cut
 from .ledger import Answer
 from .stage import Plan, Question, StampedClock
+from .ways import Way
 
 REPLY: Final = "re:"
 MANNERS: Final = frozenset({
@@ -52,29 +49,8 @@ STEP_S: Final = 0.25  # a peer looks at the stage at least so often
 LATE_S: Final = 0.3
 STOP_READING_S: Final = 0.6
 LEAVE_S: Final = 5.0  # by then the product has noticed that the peer has left
+CUT: Final = 1006  # ends without a word
 _FOURTEEN: Final = 14  # a platform was seen to deliver so often (reliability 7)
-
-
-class Cast(Protocol):
-    """What a dialect's emulator says about its peers, as `CAST`. This alone makes it join.
-
-    Attributes:
-        lines: TOML of the line under test, answered by the rule that says `re:` and the question.
-        path: where it listens.
-        manners: which of `MANNERS` its peers may have.
-    """
-
-    lines: str
-    path: str
-    manners: frozenset[str]
-
-    def actor(self, number: int) -> Actor:
-        """Return the peer of a number, from 0; the same number is the same peer."""
-        ...
-
-    def echo(self, event: MessageReceived) -> What | None:
-        """Return what a peer with the manner `echo-own` sends back for a message, or None."""
-        ...
 
 
 class Peer:
@@ -82,28 +58,34 @@ class Peer:
 
     Args:
         name: begins all that it says; none begins another's.
+        way: how it comes to its links.
         chance: of this peer alone, so that a seed repeats what it wants to do.
         manners: what it does besides talking.
+        clock: that of its sessions.
+        echo: what it sends back for a message, with the manner `echo-own`.
     """
 
     def __init__(
         self,
         name: str,
-        dialect: Dialect,
-        cast: Cast,
         actor: Actor,
         plan: Plan,
         chance: random.Random,
+        *,
+        way: Way,
         manners: frozenset[str],
+        clock: StampedClock,
+        echo: Callable[[MessageReceived], What | None],
     ) -> None:
         self.name = name
-        self._dialect = dialect
-        self._cast = cast
+        self.way = way
         self._actor = actor
         self._plan = plan
         self._chance = chance
         self.manners = manners
-        self._clock = StampedClock()
+        self._clock = clock
+        self._echo = echo
+        self._rate = actor.rate or plan.rate
         self._kept: bytes | None = None
         self._said = 0
         self._next_chat = 0
@@ -116,6 +98,7 @@ class Peer:
         self._last: list[Question] = []
         self._link: BareLink | None = None
         self._session: Session | None = None
+        self._held: list[bytes] = []
         self._receipts: list[Any] = []
         self._echoes: list[tuple[Chat, What]] = []
         self._is_ready = False
@@ -133,7 +116,7 @@ class Peer:
                 pass
             else:
                 return
-            if stage.life == life and not await self._is_served():
+            if self.way.dials and stage.life == life and not await self._is_served():
                 await stage.wait(life)
 
     async def _is_served(self) -> bool:
@@ -155,18 +138,15 @@ class Peer:
         Raises:
             Cut: the link is gone.
         """
-        actor, dialect = self._actor, self._dialect
-        fields = {"dialect": dialect.name, "role": actor.role, "link": "dial", **actor.fields}
-        options = dialect.options(**fields, url=self._plan.stage.url + self._cast.path)
-        opening = Opening(actor.role, "", self._clock, self._plan.ids)
-        session = self._session = dialect.open(options, opening)
-        dial = next(one for one in session.begin(self._kept) if type(one) is Dial)
         self._is_ready = False
         self._receipts.clear()
         self._echoes.clear()
-        link = self._link = await BareLink.open(dial.url, dial.headers, dial.subprotocol or "")
+        self._held.clear()
+        link, session, info = await self.way.meet(self._kept)
+        self._link, self._session = link, session
         try:
-            self._apply(session.linked(LinkInfo(Head(self._cast.path), is_dialled=True)))
+            self._apply(session.linked(info))
+            self._release()
             await self._talk(link, session)
         finally:
             self._plan.ledger.sync()
@@ -189,13 +169,16 @@ class Peer:
         while True:
             for data, is_text in link.take():
                 self._apply(session.receive(data, is_text=is_text))
-            # What was told is on disk before anything is acknowledged.
+            # What was told is on disk before anything is answered or acknowledged.
             self._plan.ledger.sync()
+            self._release()
             self._acknowledge(session)
             if session.wake_at is not None and session.wake_at <= self._clock.monotonic_s():
                 self._apply(session.tick())
             if self._is_ready:
                 self._speak()
+            self._release()
+            if self._is_ready:
                 if self._is_done():
                     return
                 if self._leaves_after and self._said >= self._leaves_after:
@@ -225,6 +208,7 @@ class Peer:
             for data, is_text in link.take():
                 self._apply(session.receive(data, is_text=is_text))
             self._plan.ledger.sync()
+            self._held.clear()
             await link.wait(until_s - self._clock.monotonic_s())
         self._plan.ledger.stray(f"{self.name} left, and {LEAVE_S:.0f} s later was still linked")
         raise Cut("left")
@@ -239,7 +223,8 @@ class Peer:
         if self._life != stage.life:
             self._life = stage.life
             self._said_in_life = 0
-        again = [one for one in self._open.values() if not one.is_acknowledged]
+        open_now = () if self._actor.remembers else self._open.values()
+        again = [one for one in open_now if not one.is_acknowledged]
         if "reorder" in self.manners:
             self._chance.shuffle(again)
         for question in again:
@@ -251,22 +236,29 @@ class Peer:
         plan, now_s = self._plan, self._clock.monotonic_s()
         if plan.stage.closing:
             if not self._last and not self._actor.is_brief:
-                self._last = [self._ask(chat) for chat in range(len(self._actor.chats))]
+                count = len(self._actor.chats)
+                chats = range(min(count, self._actor.most_open or count))
+                self._last = [self._ask(chat) for chat in chats]
             return
         if plan.most and self._said_in_life >= plan.most:
             return
         busy = [0] * len(self._actor.chats)
+        unanswered = 0
         for question in self._open.values():
+            unanswered += not question.is_answered
             if not question.links and not question.is_answered:
                 busy[question.chat] += 1
+        most = self._actor.most_open
+        room = most - unanswered if most else WINDOW * len(busy)
         # Round them all, so that no chat of an account with many says more than the others.
         first = self._next_chat
         for chat in (*range(first, len(busy)), *range(first)):
-            while busy[chat] < WINDOW and self._next_s <= now_s:
+            while busy[chat] < WINDOW and self._next_s <= now_s and room > 0:
                 self._ask(chat)
                 busy[chat] += 1
+                room -= 1
                 self._next_chat = (chat + 1) % len(busy)
-                self._next_s = max(self._next_s, now_s - 0.1) + 1 / plan.rate
+                self._next_s = max(self._next_s, now_s - 0.1) + 1 / self._rate
 
     def _ask(self, nth: int) -> Question:
         words = f"{self.name}{nth}.{self._said}"
@@ -308,12 +300,9 @@ class Peer:
     # -- hearing -----------------------------------------------------------------------------
 
     def _apply(self, effects: Effects) -> None:
-        link = self._link
-        if link is None:
-            raise RuntimeError("effects need a link")
         for effect in effects:
             if type(effect) is Transmit:
-                link.send(effect.data)
+                self._held.append(effect.data)
             elif type(effect) is Received:
                 self._receive(effect)
             elif type(effect) is Settled:
@@ -321,9 +310,29 @@ class Peer:
             elif type(effect) is Keep:
                 self._kept = effect.state
             elif type(effect) is Hangup:
-                raise Cut(effect.reason)
+                self._hang_up(effect)
             elif type(effect) is Changed and effect.state is LinkState.READY:
                 self._get_ready()
+
+    def _hang_up(self, hangup: Hangup) -> None:
+        """End the link, behind what was said before.
+
+        Raises:
+            Cut: always.
+        """
+        self._plan.ledger.sync()
+        self._release()
+        if self._link is not None and hangup.code != CUT:
+            self._link.hang_up(hangup.code, hangup.reason)
+        raise Cut(hangup.reason)
+
+    def _release(self) -> None:
+        """Write what was held until the ledger knew why."""
+        link, held = self._link, self._held
+        if link is not None:
+            self._held = []
+            for data in held:
+                link.send(data, is_text=not self._plan.is_binary)
 
     def _receive(self, received: Received) -> None:
         if received.receipt is not None:
@@ -355,7 +364,7 @@ class Peer:
         is_copy = self._actor.dedupes and event.peer_id in self._seen
         self._seen.add(event.peer_id)
         self._plan.ledger.answer(Answer(words, event.peer_id, is_copy))
-        if "echo-own" in self.manners and (what := self._cast.echo(event)) is not None:
+        if "echo-own" in self.manners and (what := self._echo(event)) is not None:
             self._echoes.append((event.chat, what))
         question = self._of_words.get(words)
         if question is None:
@@ -373,4 +382,9 @@ class Peer:
             return False
         if self._actor.is_brief:
             return not self._open
+        return self.is_served and not self._plan.stage.is_proving
+
+    @property
+    def is_served(self) -> bool:
+        """Whether its last questions are asked and answered."""
         return bool(self._last) and all(one.is_answered for one in self._last)

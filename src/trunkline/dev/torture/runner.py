@@ -15,22 +15,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from trunkline import failpoints
 from trunkline.clock import SystemClock
-from trunkline.dialects.contract import Dialect
+from trunkline.dialects.contract import Dialect, Head, Opening
 from trunkline.ids import SystemIds
+from trunkline.model.event import MessageReceived
 from trunkline.store.sqlite.connection import connect
 from trunkline.store.sqlite.migrating import downgrade
 
-from .checker import Verdict, check
+from .bare import BareLink
+from .checker import Verdict, check, count_unproven
+from .front import Front
 from .ledger import Ended, Ledger, wall_ms
-from .peers import MANNERS, Cast, Peer
+from .peers import MANNERS, Peer
 from .process import CONFIG, STOP_S, NotReady, Product
-from .stage import Plan, Stage
+from .stage import Plan, Stage, StampedClock
+from .ways import Awaiting, Cast, DialledCast, Dialling, Place
 
 DATABASE: Final = "trunkline.db"
 BY_TIME: Final = "time"
@@ -47,6 +51,7 @@ MOST_LATE_S: Final = 1.0
 PATIENCE_S: Final = 6.0  # then a failpoint that is not reached is given up, and the kill is ours
 TRIES: Final = 6  # a name that failed so often in a row is not tried again
 QUIET_S: Final = 90.0
+PROOF_S: Final = 45.0
 ENOUGH_HITS: Final = 10  # reliability 7: of each name, when there are kills enough
 SELDOM: Final = frozenset({MIGRATE, DRAIN, "claim.after_commit"})
 # Others are passed by every beat: they fire at once, or somewhere in the first hundreds of beats.
@@ -92,12 +97,14 @@ class Runner:
     def __init__(
         self,
         dialect: Dialect,
-        cast: Cast,
+        cast: Cast | DialledCast,
         options: Options,
         folder: Path,
         progress: Callable[[str], None],
     ) -> None:
         self._options = options
+        self._cast = cast
+        self._place: Place | None = None
         self._folder = folder / "data"
         self._hits_file = folder / "hits"
         self._progress = progress
@@ -113,15 +120,18 @@ class Runner:
         self._spare: Product | None = None  # has its imports behind it
         self._began_s = time.monotonic()
         self._folder.mkdir(mode=0o700)
-        (self._folder / CONFIG).write_text(cast.lines + _RULES, encoding="utf-8")
-        self.peers = self._cast(dialect, cast)
+        self.peers = self._cast_peers(dialect)
 
-    def _cast(self, dialect: Dialect, cast: Cast) -> list[Peer]:
-        options, chance = self._options, self._chance
+    def _cast_peers(self, dialect: Dialect) -> list[Peer]:
+        options, chance, cast = self._options, self._chance, self._cast
         most = 0
         if options.messages:
             most = max(1, options.messages // (options.peers * (options.kills + 1)))
-        plan = Plan(self._stage, self._ledger, SystemIds(SystemClock()), RATE, most)
+        ids = SystemIds(SystemClock())
+        is_binary = any(traits.is_binary for traits in dialect.traits.values())
+        plan = Plan(self._stage, self._ledger, ids, RATE, most, is_binary=is_binary)
+        if isinstance(cast, DialledCast):
+            self._place = cast.place(Opening("", "", SystemClock(), ids), options.peers)
         known = sorted(cast.manners & options.manners)
         peers: list[Peer] = []
         for number in range(options.peers):
@@ -131,19 +141,61 @@ class Runner:
             name = f"p{number}."
             if "reorder" in has:
                 self._ledger.shuffling.add(name)
-            peers.append(Peer(name, dialect, cast, cast.actor(number), plan, own, has))
+            peers.append(self._cast_one(name, number, dialect, plan, own, has))
         return peers
+
+    def _cast_one(
+        self,
+        name: str,
+        number: int,
+        dialect: Dialect,
+        plan: Plan,
+        chance: random.Random,
+        manners: frozenset[str],
+    ) -> Peer:
+        clock, cast = StampedClock(), self._cast
+        if isinstance(cast, DialledCast):
+            place = _present(self._place)
+            way = Awaiting(place, number, plan, clock, manners)
+            actor = place.actor(number)
+            return Peer(
+                name, actor, plan, chance, way=way, manners=manners, clock=clock, echo=_silent
+            )
+        actor = cast.actor(number)
+        dialling = Dialling(dialect, cast, actor, plan, clock)
+        return Peer(
+            name, actor, plan, chance, way=dialling, manners=manners, clock=clock, echo=cast.echo
+        )
+
+    def _arrive(self, number: int, link: BareLink, head: Head) -> None:
+        way = self.peers[number].way
+        if isinstance(way, Awaiting):
+            way.arrive(link, head)
+
+    def _configure(self, front: Front | None) -> None:
+        """Write what the product is configured with."""
+        cast = self._cast
+        if isinstance(cast, DialledCast):
+            lines = _present(self._place).lines(_present(front).base)
+        else:
+            lines = cast.lines
+        (self._folder / CONFIG).write_text(lines + _RULES, encoding="utf-8")
 
     async def run(self) -> Verdict:
         """Run to the end and return the verdict."""
+        front = Front(self._place, self._arrive) if self._place is not None else None
+        self._configure(front)
         try:
             async with asyncio.TaskGroup() as group:
+                serving = group.create_task(front.run()) if front is not None else None
                 talks = [group.create_task(peer.run()) for peer in self.peers]
                 for number in range(1, self._options.kills + 1):
                     await self._round(number)
                     if number % 10 == 0 or number == self._options.kills:
                         self._tell(number)
                 await self._rest(talks)
+                if serving is not None:
+                    serving.cancel()
         finally:
             for product in (self._running, self._spare):
                 if product is not None:
@@ -151,7 +203,9 @@ class Runner:
                     await product.wait()
             self._ledger.close()
         self._count_hits()
-        verdict = check(self._folder, self._ledger)
+        for rule, count in self._place.violations.items() if self._place is not None else ():
+            self._troubles.append(f"the product broke {count} times: {rule}")
+        verdict = check(self._folder, self._ledger, proves=self._proves)
         return msgspec.structs.replace(
             verdict,
             problems=(*self._troubles, *verdict.problems),
@@ -254,8 +308,12 @@ class Runner:
         """Start once more, let everything finish, stop in order."""
         product = await self._launch({}, is_last=True)
         url = await product.ready()
+        self._stage.is_proving = self._proves
         await self._stage.set("ws" + url.removeprefix("http"), closing=True)
-        _, late = await asyncio.wait(talks, timeout=QUIET_S)
+        until_s = time.monotonic() + QUIET_S
+        if self._proves:
+            await self._prove()
+        _, late = await asyncio.wait(talks, timeout=max(0.0, until_s - time.monotonic()))
         for number, talk in enumerate(talks):
             if talk in late:
                 talk.cancel()
@@ -269,6 +327,20 @@ class Runner:
         if code != 0:
             self._troubles.append(f"the last stop ended with {code}")
         self._ledger.end(Ended(self._options.kills + 1, "stop", from_ms, wall_ms()))
+
+    @property
+    def _proves(self) -> bool:
+        return isinstance(self._cast, DialledCast) and self._cast.proves
+
+    async def _prove(self) -> None:
+        """Give the product the time to find out what became of what it wrote and peers have."""
+        until_s = time.monotonic() + PROOF_S
+        while time.monotonic() < until_s:
+            await asyncio.sleep(1.0)
+            is_served = all(peer.is_served for peer in self.peers)
+            if is_served and not count_unproven(self._folder, self._ledger):
+                break
+        self._stage.is_proving = False
 
     def _count_hits(self) -> None:
         """Say which failpoints were reached too seldom to prove anything."""
@@ -289,8 +361,22 @@ class Runner:
         )
 
 
+Given = TypeVar("Given")
+
+
+def _present(value: Given | None) -> Given:
+    if value is None:
+        raise RuntimeError("a platform is made before its accounts")
+    return value
+
+
+def _silent(event: MessageReceived) -> None:
+    """Send nothing back: a platform's session echoes by itself."""
+    del event
+
+
 async def torture(
-    dialect: Dialect, cast: Cast, options: Options, progress: Callable[[str], None]
+    dialect: Dialect, cast: Cast | DialledCast, options: Options, progress: Callable[[str], None]
 ) -> Verdict:
     """Run in a temporary folder, which stays where it is when something was found."""
     folder = Path(tempfile.mkdtemp(prefix="trunkline-torture-"))

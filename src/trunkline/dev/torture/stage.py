@@ -21,12 +21,14 @@ class Stage:
         url: of the present product; peers add the path.
         life: counts the products, from 1.
         closing: no new questions; peers finish what they have and leave.
+        is_proving: … but stay: the product may still find out what became of something.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.life = 0
         self.closing = False
+        self.is_proving = False
         self._changed = asyncio.Condition()
 
     async def set(self, url: str, *, closing: bool = False) -> None:
@@ -77,11 +79,22 @@ class Plan:
     Args:
         rate: questions a second of one peer, at most.
         most: questions of one peer in one life; 0 = no limit.
+        is_binary: messages of the dialect are no text.
     """
 
-    def __init__(self, stage: Stage, ledger: Ledger, ids: Ids, rate: float, most: int = 0) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        ledger: Ledger,
+        ids: Ids,
+        rate: float,
+        most: int = 0,
+        *,
+        is_binary: bool = False,
+    ) -> None:
         self.stage = stage
         self.ledger = ledger
         self.ids = ids
         self.rate = rate
         self.most = most
+        self.is_binary = is_binary
