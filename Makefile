@@ -34,12 +34,14 @@ simulate: setup ## deterministic simulation; SEEDS=1000 ARGS="--from 1 --jobs 2"
 soak: setup ## 30 minutes of mixed load with faults: nothing may grow; ARGS="--minutes 5"
 	@$(BIN)/trunkline dev soak $(ARGS)
 
-torture: setup ## kill -9 × 200 for each dialect at all failpoints (about 20 minutes each)
-	$(BIN)/trunkline dev torture --dialect contact --dialect maim --kills 200 --jobs 2 $(ARGS)
+DIALECTS := $(foreach name,contact maim onebot11 xianyu boss,--dialect $(name))
+torture: setup ## kill -9 × 200 for each of the five dialects at all failpoints (about an hour)
+	$(BIN)/trunkline dev torture $(DIALECTS) --kills 200 --jobs 2 $(ARGS)
 
-prove: setup ## the long proofs: torture, simulation, soak (about 90 minutes on 2 cores)
-	$(BIN)/trunkline dev torture --dialect contact --dialect maim --kills 200 --jobs 2
+prove: setup ## the long proofs: torture, simulation, soak (about two hours on 2 cores)
+	$(BIN)/trunkline dev torture $(DIALECTS) --kills 200 --jobs 2
 	$(BIN)/trunkline dev simulate --seeds $(SEEDS) --jobs 2
+	$(BIN)/trunkline dev simulate --dialect xianyu --messages 100000
 	$(BIN)/trunkline dev soak
 
 lint: setup ## ruff, pyright (strict), import contracts

@@ -89,8 +89,26 @@ _OTHERS = {
     "http_heads": [bytes((step,)) + head for head in _HEADS for step in (0, 40, 255)],
     "proxy_headers": [b"for=192.0.2.1;proto=https, for=\"[2001:db8::1]:4711\"", b"10.0.0.1, ::1",
                       b"http://localhost:3000", b"example.org:8080", b"[::1]:80"],
+    "boss_pasted": [
+        b"message A { optional string b = 1; }", b"'message A {\\n}'", b'"a\\u4e2d\\ud83d"',
+        b"\xef\xbb\xbf",
+        "message A {…".encode(), b'// "\\"\nsyntax = "proto2"; /* \' */ a',
+    ],
     "event_ids": [b"0", b"42", b"9" * 19, b"9" * 40, b"-1", b"\xb2"],
 }  # fmt: skip
+
+
+def _packets() -> list[bytes]:
+    """The MQTT packets of Boss, alone and all in a row, cut into single bytes and not at all."""
+    cases = json.loads((VECTORS / "boss" / "boss_vectors.json").read_text("utf-8"))["mqtt"]
+    packets = [bytes.fromhex(case["hex"]) for case in cases]
+    return [bytes((step,)) + data for data in [*packets, b"".join(packets)] for step in (0, 255)]
+
+
+def _payloads() -> list[bytes]:
+    """The protobuf messages of Boss."""
+    cases = json.loads((VECTORS / "boss" / "boss_vectors.json").read_text("utf-8"))["protobuf"]
+    return [bytes.fromhex(case["hex"]) for case in cases]
 
 
 def corpus_of(name: str) -> list[bytes]:
@@ -99,4 +117,8 @@ def corpus_of(name: str) -> list[bytes]:
         return _vectors(name.partition("_")[0])
     if name.startswith("link_"):
         return _streams()
+    if name.startswith("mqtt_"):
+        return _packets()
+    if name == "boss_payloads":
+        return _payloads()
     return _OTHERS[name]

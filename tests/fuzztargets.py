@@ -17,7 +17,10 @@ import msgspec
 
 from linkstand import Bench, FakeTransport, NoSocket, StandDoor, echo
 from maim_lines import api_core, core
+from mqtt_pair import LENIENT, open_broker, open_client
 from trunkline.clock import FakeClock
+from trunkline.dialects.boss.importing import clean, explain
+from trunkline.dialects.boss.schema import built_in, to_json
 from trunkline.dialects.contact import frames as contact
 from trunkline.dialects.contact.operator_frames import decode_operator
 from trunkline.dialects.maim import envelope
@@ -30,6 +33,10 @@ from trunkline.web.problem import Problem
 from trunkline.web.routes.events import _read_position
 from trunkline.web.server import HeadLimits, HttpProtocol, ServerState, _make_config, not_found
 from trunkline.wire import jsonwire
+from trunkline.wire.mqtt_broker import BrokerFlow
+from trunkline.wire.mqtt_flow import Flow, Oddity, State
+from trunkline.wire.mqtt_packets import STRICT, Publish, Quirks, describe
+from trunkline.wire.mqtt_stream import Broken
 
 LINE_CHARS = 200
 TURNS = 4  # of the loop, for what an input leaves to it
@@ -263,6 +270,56 @@ def event_ids(data: bytes) -> None:
         assert position is None or 0 <= position < 1 << 63
 
 
+def _mqtt(data: bytes, make: Callable[[Quirks], Flow]) -> None:
+    whole, parts = _cuts(data)
+    for quirks in (STRICT, LENIENT):
+        ends: list[list[str]] = []
+        for reads in ([whole], parts):
+            flow = make(quirks)
+            happened = [
+                it for number, read in enumerate(reads) for it in flow.receive(read, number)
+            ]
+            assert not any(isinstance(it, Broken) for it in happened[:-1])
+            assert flow.unacknowledged <= len(happened)
+            for it in happened:
+                if isinstance(it, Publish):
+                    assert len(describe(it)) <= LINE_CHARS
+                    flow.acknowledge(it.packet_id, 0)
+            assert flow.state is not State.OPEN or not flow.unacknowledged
+            # Oddities stand in front of what one read has brought: cuts may move them.
+            ends.append([repr(it) for it in happened if not isinstance(it, Oddity)])
+        assert ends[0] == ends[1]
+
+
+def mqtt_client(data: bytes) -> None:
+    """What a broker may send: any bytes, cut anyhow, strict and with every quirk."""
+    _mqtt(data, lambda quirks: open_client(quirks=quirks))
+
+
+def mqtt_broker(data: bytes) -> None:
+    """What a client may send, its CONNECT included."""
+    _mqtt(data, lambda quirks: open_broker(quirks=quirks))
+    _mqtt(data, lambda quirks: BrokerFlow(0, quirks=quirks))
+
+
+def boss_payloads(data: bytes) -> None:
+    """Payloads of a chat: a message that keeps what is unknown, or a documented reason."""
+    with contextlib.suppress(WireError):
+        found = built_in().decode(data).message
+        msgspec.json.encode(to_json(found))
+        assert built_in().decode(built_in().encode(found)).message == found
+
+
+def boss_pasted(data: bytes) -> None:
+    """Text that somebody pasted as a schema: something to compile, or what is wrong with it."""
+    text = data.decode("utf-8", "replace")
+    cleaned = clean(text)
+    if isinstance(cleaned, str):
+        cleaned.encode()
+        for fault in explain(f"schema.proto:{len(data) % 5}:{len(data)}: x\n{text}", cleaned):
+            assert len(fault.excerpt) <= LINE_CHARS
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "contact_frames": contact_frames,
     "maim_frames": maim_frames,
@@ -275,4 +332,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "upgrade_answers": in_loop(upgrade_answers),
     "proxy_headers": proxy_headers,
     "event_ids": event_ids,
+    "mqtt_client": mqtt_client,
+    "mqtt_broker": mqtt_broker,
+    "boss_payloads": boss_payloads,
+    "boss_pasted": boss_pasted,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.clock import FakeClock
+from trunkline.ids import DeliveryId
 from trunkline.store.contract import Beat, Committed
 from trunkline.store.sqlite import SqliteStore
 
@@ -37,7 +38,7 @@ class GatedStore(SqliteStore):
         if self.fault is not None:
             self.fault(beat)
         committed = await super().commit(beat)
-        if not committed.duplicates:
+        if committed.is_whole:
             self.beats.append(beat)
         return committed
 
@@ -53,7 +54,11 @@ class GatedStore(SqliteStore):
         self._leave()
         return await super().waiting(conversation)
 
-    async def expire_seat(self, *args: Any) -> int:
+    async def waiting_of(self, conversations: Any) -> Any:
+        self._leave()
+        return await super().waiting_of(conversations)
+
+    async def expire_seat(self, *args: Any) -> list[DeliveryId]:
         self._leave()
         return await super().expire_seat(*args)
 

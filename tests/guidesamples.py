@@ -26,6 +26,14 @@ def sample(guide: str, language: str, mark: str) -> str:
     return found[0]
 
 
+def fields(guide: str, pattern: str) -> list[str]:
+    """Return what a pattern with one group finds in a guide, in order."""
+    path = GUIDES / guide
+    if not path.exists():
+        pytest.skip(f"the guides are not here: no {guide} in ../shared/guides")
+    return re.findall(pattern, path.read_text("utf-8"), re.MULTILINE)
+
+
 def is_taken(port: int) -> bool:
     """Whether another program listens on a port of loopback."""
     with socket.socket() as probe:

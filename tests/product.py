@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-START_S = 30.0
+START_S = 60.0
 STOP_S = 15.0
 
 
@@ -54,7 +54,7 @@ class Finished:
 
 
 def run(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 30.0
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = START_S
 ) -> Finished:
     """Run a command to its end in a folder."""
     done = subprocess.run(

@@ -140,8 +140,9 @@ class Stand:
         self.roster = Roster()
         self.log = Notes()
         self.counts = Counts()
-        self.timers: list[tuple[float, Any, asyncio.TimerHandle]] = []
+        self.timers: list[tuple[float, Any, asyncio.Handle]] = []
         self.sessions: list[ScriptedSession] = []
+        self.openings: list[Any] = []
         self.failed_addresses: list[str] = []
         self.script = {"linked": (READY,), **(script or {})}
         self.dialect = msgspec.structs.replace(MAIM, open=self._open)
@@ -163,11 +164,13 @@ class Stand:
 
     def _open(self, options: Any, opening: Any) -> ScriptedSession:
         session = ScriptedSession(self.script)
+        self.openings.append(opening)
         self.sessions.append(session)
         return session
 
-    def _timer(self, at_s: float, call: Any) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(at_s, call, (), asyncio.get_running_loop())
+    def _timer(self, at_s: float, call: Any) -> asyncio.Handle:
+        # No more than uvloop gives for what is due at once: a handle without a time.
+        handle = asyncio.Handle(call, (), asyncio.get_running_loop())
         self.timers.append((at_s, call, handle))
         return handle
 

@@ -6,9 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trunkline.clock import FakeClock
-from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, Seen, Sent
+from trunkline.exchange.contract import Broadcast, Duplicates, LineFacts, PaceNow, Seen, Sent
 from trunkline.ids import ConversationId, DeliveryId
-from trunkline.lines.contract import CredentialRefused, LineState, LineStatus, SeatStatus
+from trunkline.lines.contract import (
+    CredentialRefused,
+    LineState,
+    LineStatus,
+    OddityStatus,
+    SeatStatus,
+)
 from trunkline.model.address import Address
 from trunkline.model.conversation import ConversationState
 from trunkline.model.message import Segments
@@ -45,6 +51,7 @@ class OneDesk:
         self.sent: list[tuple[Address, Segments, str]] = []
         self.waited: list[tuple[int, float]] = []
         self.wakes = 0
+        self.paces: dict[str, PaceNow] = {}
         self.sinks: list[Callable[[Seen], None]] = []
         self.repeats: dict[int, Duplicates] = {}
         self.said: list[tuple[str, Segments]] = []
@@ -96,12 +103,25 @@ class OneDesk:
     def wake(self) -> None:
         self.wakes += 1
 
+    def pace(self, line: str) -> PaceNow | None:
+        return self.paces.get(line)
+
     def duplicates(self, conversation: int) -> Duplicates | None:
         return self.repeats.get(conversation)
 
     def watch(self, sink: Callable[[Seen], None]) -> Callable[[], None]:
         self.sinks.append(sink)
         return lambda: self.sinks.remove(sink)
+
+
+class NothingWaits:
+    """The store of a house in which nothing waits for a person."""
+
+    async def drafts(self, limit: int) -> dict[str, int]:
+        return {}
+
+    async def for_person(self, limit: int) -> dict[str, int]:
+        return {}
 
 
 class OneFleet:
@@ -111,12 +131,16 @@ class OneFleet:
         self.lines = list(lines) or [line_status("blog")]
         self.done: list[tuple[str, ...]] = []
         self.sinks: list[Callable[[str, str, str], None]] = []
+        self.odd: dict[str, list[OddityStatus]] = {}
 
     def statuses(self) -> list[LineStatus]:
         return self.lines
 
     def status(self, name: str) -> LineStatus | None:
         return next((line for line in self.lines if line.name == name), None)
+
+    def oddities(self, name: str) -> list[OddityStatus]:
+        return self.odd.get(name, [])
 
     def pause(self, name: str) -> None:
         self.done.append(("pause", name))
@@ -221,7 +245,7 @@ def make_services(store: Any = None, **changes: Any) -> Services:
     """Return services that let `TOKEN` in."""
     known: Mapping[str, LineFacts] = {}
     facts: dict[str, Any] = {
-        "store": store,
+        "store": NothingWaits() if store is None else store,
         "desk": OneDesk(),
         "fleet": OneFleet(),
         "clock": FakeClock(),

@@ -20,6 +20,7 @@ from trunkline.dialects.options import LineOptions
 from trunkline.dialects.registry import DIALECTS
 from trunkline.pipeline.render import FIELDS
 from trunkline.pipeline.rulebook import RuleSpec
+from trunkline.reload import _LIVE
 
 from .tables import attributes, code, first_line, head, table
 
@@ -33,15 +34,25 @@ SECTION_WORDS: Final[Mapping[tuple[str, str], str]] = {
     ("dev", "failpoints"): "whether `TRUNKLINE_FAILPOINT` is obeyed; set without it, the start is "
     "refused",
 }
+RUNNING: Final = "A change is taken up while it runs."
+RESTART: Final = "A change needs a restart."
+SECTION_CHANGES: Final[Mapping[str, str]] = {
+    "plugins": "The Python files are followed while it runs; other `paths` need a restart.",
+}
 RULE_WORDS: Final[Mapping[str, str]] = {
     "name": 'what `why` and logs call it; "" = its place, as in `#3`; no two rules share one',
     "match": "how a keyword must meet the text, both folded (case and width do not count): inside "
     "it, all of it, as a pattern found in it; `any` matches every message",
     "priority": "higher first; rules with `items` come before rules with `lines`, these before all "
     "others, then priority, then the order of the file",
+    "notice": "names of notices (`order:paid`, `order` for all of the kind, `*` works): the rule "
+    "answers those and no message, and has no keywords",
     "enabled": "false = as if it were not there, but still checked",
-    "image": "a picture beside the configuration: PNG, JPEG, GIF, WebP or BMP, at most 10 MiB; "
-    "sent after the text",
+    "image": "sent after the text: a file beside the configuration (PNG, JPEG, GIF, WebP or BMP, "
+    "at most 10 MiB) or an address (`https://…`)",
+    "then": "`reply`: answers, as the line's mode has it · `send`: leaves at once, also on a draft "
+    "line · `draft`: waits for approval, whatever the mode · `person`: says nothing and hands the "
+    "message over, `trunkline inbox list --for-person` ([rules.md](rules.md#handing-over))",
 }
 DEFAULT_WORDS: Final[Mapping[str, str]] = {
     "reply": 'the text; "" = deliberate silence (on a contact line the offline notice follows)',
@@ -60,7 +71,8 @@ FIELD_WORDS: Final[Mapping[str, str]] = {
 }
 LINE_WORDS: Final[Mapping[str, str]] = {
     "dialect": "what the line speaks",
-    "max_message_bytes": "of one WebSocket message; a larger one closes with 1009",
+    "max_message_bytes": "of one WebSocket message; a larger one closes with 1009. onebot11: a "
+    "framework that listens takes 16 MiB (16_777_216) unless the key is written",
     "ca_file": "PEM file with the only roots that are trusted; empty = the system's",
     "pin_sha256": "SHA-256 of the server's own certificate, 64 hexadecimal digits: then no other "
     "certificate passes",
@@ -70,9 +82,13 @@ LINE_WORDS: Final[Mapping[str, str]] = {
     "subprotocol": "asked for when dialling",
     "reconnect_interval_s": "wait between two attempts; none = the dialect's retry table",
     "reconnect_backoff": "true = `reconnect_interval_s` doubles up to 60 s",
-    "max_failures": "attempts that may fail in a row before the line is FAILED; 0 = any number",
+    "max_failures": "attempts that may fail in a row before the line is FAILED; 0 = any number. "
+    "A connection that was ready and not refused is no failure and begins the count anew, however "
+    "soon it ends; only the wait before the next one then grows, until one has lived for a minute "
+    "(xianyu: 5 that end within 30 s each, in 5 minutes, count as failures too)",
     "jitter": "a wait grows by at most this share; none = 0.2 when several lines dial, else 0",
-    "heartbeat_interval_s": "between two protocol pings of ours",
+    "heartbeat_interval_s": "between two protocol pings of ours. onebot11: between two heartbeat "
+    "events of an implementation, 0 = none; its protocol pings are `ping_interval_s`",
     "heartbeat_timeout_s": "without a pong for so long the link closes with 1011",
     "tls_cert": "PEM file for the line's own `bind`",
     "tls_key": "PEM file of its key, readable by its owner alone",
@@ -93,15 +109,18 @@ def render() -> str:
 def _head() -> str:
     return head(
         "Configuration",
-        "One file, `trunkline.toml`; it is read once, at the start, so a change needs a restart. "
-        "`trunkline check` lists all problems of a file at once and opens nothing. An unknown key "
-        "is an error that suggests the nearest.",
+        "One file, `trunkline.toml`. Each table says below whether a change of it is taken up "
+        "while trunkline runs, which is within two seconds of the last edit, or at the next start; "
+        "what waits for one is named in the log and in `/readyz`. A broken edit changes nothing "
+        "and is reported there too. `trunkline check` lists all problems of a file at once and "
+        "opens nothing. An unknown key is an error that suggests the nearest.",
         "- Any key may come from the environment instead: `TRUNKLINE__SECTION__KEY`, as in "
         "`TRUNKLINE__SERVER__PORT=9000` or `TRUNKLINE__LINES__CORE__TOKEN=…`. The environment wins "
         "over the file. A list of tables is given whole, as JSON.\n"
         '- Any value may be `{ env = "NAME" }` or `{ file = "PATH" }`. A file that holds a '
         "credential must be readable by its owner alone, else `check` refuses it.\n"
-        "- Paths of files are relative to the folder of `trunkline.toml`.",
+        "- Paths of files are relative to the folder of `trunkline.toml`.\n"
+        "- A value from the environment is the one that it was at the start.",
     )
 
 
@@ -112,7 +131,8 @@ def _sections() -> str:
         words = {key: text for (section, key), text in SECTION_WORDS.items() if section == name}
         about = tidy(first_line(model).partition(": ")[2]) + "."
         rows = _rows(model, model.model_fields, said, words)
-        parts.append(f"## `[{name}]`\n\n{_sentence(about)}\n\n{_keys(rows)}")
+        when = SECTION_CHANGES.get(name) or (RUNNING if name in _LIVE else RESTART)
+        parts.append(f"## `[{name}]`\n\n{_sentence(about)} {when}\n\n{_keys(rows)}")
     return "\n\n".join(parts)
 
 
@@ -146,7 +166,8 @@ def _lines() -> str:
     return "\n\n".join((
         "## `[lines.NAME]`",
         "One table a line. The name has no spaces and none of `/ @ : ? *`; it is the first part "
-        "of every address: `NAME/kind:id[@account]`.",
+        "of every address: `NAME/kind:id[@account]`. A change needs a restart, but new credentials "
+        "are taken up while it runs, where `trunkline lines credential` works.",
         table(("`dialect`", "`role`, the first is the default", "may listen", "may dial"), roles),
         "A key of the other direction is refused, not ignored. "
         f"Refused as not built yet: {', '.join(idle)}. A listening line without a `bind` of its "
@@ -177,10 +198,10 @@ def _rules() -> str:
     return "\n\n".join((
         "## `[[rules]]`",
         "The best rule that matches decides; at most 20,000 rules with 100,000 keywords. "
-        "`trunkline try TEXT` says which one it would be.",
+        f"`trunkline try TEXT` says which one it would be. {RUNNING}",
         _keys(rules),
         "## `[[default_replies]]`",
-        "Said when no rule matched. With `items` it is an item reply.",
+        f"Said when no rule matched. With `items` it is an item reply. {RUNNING}",
         _keys(defaults),
         "## Placeholders",
         "In `reply` and `offline_notice`. Values are not expanded again, unknown names stay as "
@@ -194,15 +215,18 @@ def _not_built() -> str:
         f'{name} `role = "{role}"` with `link = "{link}"`'
         for name, role, link in sorted(notbuilt.LINKS)
     )
-    every = ", ".join(map(code, sorted(notbuilt.IDLE_KEYS)))
     rows = [
-        ("tables", ", ".join(code(f"[{name}]") for name in sorted(notbuilt.TABLES))),
+        ("tables", ", ".join(code(f"[[{name}]]") for name in sorted(notbuilt.TABLES))),
         ("dialects", ", ".join(map(code, sorted(notbuilt.DIALECTS)))),
         *(
             (
                 code(f"[{table_name}]") if table_name != "lines" else "`[lines.NAME]`",
-                ", ".join(map(code, sorted(keys)))
-                + (f", {every}" if table_name == "lines" else ""),
+                ", ".join(
+                    map(
+                        code,
+                        sorted(keys | (notbuilt.IDLE_KEYS if table_name == "lines" else set())),
+                    )
+                ),
             )
             for table_name, keys in notbuilt.KEYS.items()
         ),
@@ -214,7 +238,7 @@ def _not_built() -> str:
         "## Not built yet",
         "These are known and refused with exit code 2 and the words *not built yet*; nothing is "
         "ignored silently.",
-        table(("where", "what"), rows),
+        table(("where", "what"), [row for row in rows if row[1]]),
     ))  # fmt: skip
 
 
@@ -326,7 +350,9 @@ def _kind(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return _KINDS[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return " · ".join(code(f'"{value}"') for value in args)
+        return " · ".join(
+            code(f'"{value}"' if isinstance(value, str) else str(value)) for value in args
+        )
     if origin in (Union, UnionType):
         return _kind(next(one for one in args if one is not NoneType), metadata)
     if origin is tuple:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         Video,
         Voice,
     )
-    from trunkline.plugins.router import Line, Message, Reply, Router, Stop
+    from trunkline.plugins.router import Line, Message, Notice, Reply, Router, Stop
     from trunkline.plugins.services import Conversation, Log, Now, Store
 
 __version__ = "0.1.0"
@@ -64,7 +64,7 @@ _HOMES: Final = {
         "model.event",
     ),
     "plain_text": "model.message",
-    **dict.fromkeys(("Line", "Message", "Reply", "Router", "Stop"), "plugins.router"),
+    **dict.fromkeys(("Line", "Message", "Notice", "Reply", "Router", "Stop"), "plugins.router"),
     **dict.fromkeys(("Conversation", "Log", "Now", "Store"), "plugins.services"),
     **dict.fromkeys(
         (
@@ -76,11 +76,11 @@ _HOMES: Final = {
 }  # fmt: skip
 
 __all__ = [
-    "Chat", "Conversation", "EmbeddedLine", "EmbeddedServer", "Face", "Fate", "File",
-    "Fleeting", "Image", "Line", "Log", "Mention", "Message", "MessageReceived",
-    "NoticeReceived", "Now", "Outcome", "Peer", "Person", "Quote", "Reply", "RequestReceived",
-    "Router", "Segment", "Sticker", "Stop", "Store", "Text", "TrunklineError", "Video", "Voice",
-    "__version__", "connect", "listen", "plain_text", "setup_logging",
+    "Chat", "Conversation", "EmbeddedLine", "EmbeddedServer", "Face", "Fate", "File", "Fleeting",
+    "Image", "Line", "Log", "Mention", "Message", "MessageReceived", "Notice", "NoticeReceived",
+    "Now", "Outcome", "Peer", "Person", "Quote", "Reply", "RequestReceived", "Router", "Segment",
+    "Sticker", "Stop", "Store", "Text", "TrunklineError", "Video", "Voice", "__version__",
+    "connect", "listen", "plain_text", "setup_logging",
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from trunkline import __version__, failpoints
 from trunkline.assistants.contract import Assistant
 from trunkline.assistants.openai_compatible import OpenAiCompatible, Settings
 from trunkline.clock import ScaledClock, SystemClock
-from trunkline.config import Config, require_safe
+from trunkline.config import Config, require_safe, schemas_of
 from trunkline.credentials import Credentials
 from trunkline.dialects.contract import Dial
 from trunkline.dialects.registry import DIALECTS
@@ -111,6 +111,7 @@ class App:
         self._stop_asked = asyncio.Event()
         self._stop_asked_s = 0.0
         self._is_stopping = False
+        self._dialling = 0
         self._total_bytes = 0
         self.assistant: Assistant | None = None
 
@@ -160,6 +161,7 @@ class App:
                 on_trouble=self._trouble,
                 later=loop.call_later,
                 spawn=self._spawn,
+                offset_ms=round(config.site.utc_offset_h * 3_600_000),
             ),
             decider(decide, self.reload.rulebook, RuleHealth()),
         )
@@ -174,8 +176,11 @@ class App:
             ),
             self.metrics.refused,
         )
-        self.lines = self._make_lines(loop)
+        schemas = await asyncio.to_thread(schemas_of, config)  # may have to compile one
+        self.lines = self._make_lines(loop, schemas)
         self._facts.update(facts_of(self.lines))
+        if any(line.options.own_hosts for line in self.lines.values()):
+            await self.fetcher.prepare()  # lines that call, while nobody waits for the loop yet
         await self.core.dispatch.learn()
         await self.core.carrying.learn()
         self.supervisors = self._make_supervisors()
@@ -237,6 +242,8 @@ class App:
                     per_minute=chosen.per_minute,
                     per_day=chosen.per_day,
                     daily=chosen.daily,
+                    price_prompt=chosen.price_prompt,
+                    tech_prompt=chosen.tech_prompt,
                 ),
                 self.clock,
             )
@@ -245,7 +252,9 @@ class App:
         await self.plugins.look()
         await self.core.asking.learn()
 
-    def _make_lines(self, loop: asyncio.AbstractEventLoop) -> dict[str, Line]:
+    def _make_lines(
+        self, loop: asyncio.AbstractEventLoop, schemas: Mapping[str, bytes]
+    ) -> dict[str, Line]:
         clock = self.clock
         around = Surroundings(
             clock=clock,
@@ -258,11 +267,15 @@ class App:
             auth_failed=self.gate.auth_failed,
             learn=self._learn,
             fetch=self.fetcher.fetch,
+            mask=ROOT.redactor.mask,
         )
-        return {
+        lines = {
             name: Line(name, DIALECTS[options.dialect], options, around)
             for name, options in self.config.lines.items()
         }
+        for name, schema in schemas.items():
+            lines[name].schema = schema
+        return lines
 
     def _make_supervisors(self) -> dict[str, Supervisor]:
         dialled = [
@@ -295,18 +308,27 @@ class App:
         if target.is_request:
             return open_calls(target, enter)
         options = line.options
-        dialled = sum(len(self.lines[name].drivers) for name in self.supervisors)
-        # The one that is about to be opened has its driver already.
-        if self.gate.links + dialled > self.config.limits.max_connections:
-            raise LinkError("max_connections of [limits] is reached")
-        return await dial(
-            target,
-            enter,
-            self._commons,
-            trust=Trust(options.ca_file, options.pin_sha256, options.tls_insecure),
-            limits=line.limits,
-            is_binary=line.is_binary,
+        # Open ones: lines that wait for their turn have no connection and take nobody's place.
+        dialled = sum(
+            driver.link is not None
+            for name in self.supervisors
+            for driver in self.lines[name].drivers
         )
+        taken = self.gate.links + dialled + self._dialling
+        if taken >= self.config.limits.max_connections:
+            raise LinkError("max_connections of [limits] is reached")
+        self._dialling += 1
+        try:
+            return await dial(
+                target,
+                enter,
+                self._commons,
+                trust=Trust(options.ca_file, options.pin_sha256, options.tls_insecure),
+                limits=line.limits,
+                is_binary=line.is_binary,
+            )
+        finally:
+            self._dialling -= 1
 
     async def _listen(self, token: str) -> Ready:
         config = self.config

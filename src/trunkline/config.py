@@ -27,8 +27,15 @@ from trunkline.configuration.lines import (
     read_lines,
 )
 from trunkline.configuration.listening import find_missing, is_open, warn_of_tokens
+from trunkline.configuration.logins import check_logins, find_stranger, find_twin
 from trunkline.configuration.problems import Problems
-from trunkline.configuration.rules import check_patterns, read_defaults, read_rules
+from trunkline.configuration.rules import (
+    check_notices,
+    check_patterns,
+    read_defaults,
+    read_rules,
+)
+from trunkline.configuration.schemas import read_schemas
 from trunkline.configuration.sections import (
     Assistant,
     Dev,
@@ -57,6 +64,7 @@ __all__ = [
     "load_config",
     "parse_bind",
     "require_safe",
+    "schemas_of",
 ]
 
 _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
@@ -155,6 +163,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(problems.texts())
         return options
 
+    def refuse_login(
+        self, name: str, options: LineOptions, lines: Mapping[str, LineOptions]
+    ) -> str:
+        """Return why a line cannot log in with new options, "" when it can.
+
+        Args:
+            name: of the line.
+            options: with the new credential.
+            lines: as they run now, this one included.
+        """
+        wording = find_stranger(lines[name], options) or find_twin(name, options, lines)
+        if wording is None:
+            return ""
+        return wording[language_of(self.source.env) != "zh"]
+
 
 def secrets_of(options: LineOptions) -> Iterator[str]:
     """Yield the credentials of one line. Where its key file lies is no secret."""
@@ -223,6 +246,7 @@ def load_config(path: Path | None, env: Mapping[str, str]) -> Config:
     )
     check_doors(config.lines, server, problems, DIALECTS)
     check_carrying(config.lines, problems, DIALECTS)
+    check_logins(config.lines, problems)
     _check_clock(config, problems)
     if len(problems):
         raise ConfigError(problems.texts())
@@ -244,6 +268,22 @@ def require_safe(config: Config) -> None:
     """
     if missing := check_listening(config):
         raise UnsafeConfig(missing)
+
+
+def schemas_of(config: Config) -> dict[str, bytes]:
+    """Return the compiled schema of each line that does not use its dialect's built-in one.
+
+    May run the compiler, so it is no part of `load_config`; `check` and the start ask.
+
+    Raises:
+        ConfigError: a schema that a line names, or that was imported, cannot be used.
+    """
+    problems = _problems(config.path, language_of(config.source.env))
+    folder = config.source.folder
+    found = read_schemas(config.lines, DIALECTS, base=folder, data=config.folder, problems=problems)
+    if len(problems):
+        raise ConfigError(problems.texts())
+    return found
 
 
 def _problems(path: Path | None, language: Language) -> Problems:
@@ -290,6 +330,8 @@ def _check_clock(config: Config, problems: Problems) -> None:
 def _warn(config: Config, problems: Problems) -> None:
     warn_of_tokens(config.lines, DIALECTS, problems)
     check_patterns("rules", config.rules, config.lines, problems)
+    dialect_of = {name: options.dialect for name, options in config.lines.items()}
+    check_notices(config.rules, dialect_of, DIALECTS, problems)
     check_patterns("default_replies", config.default_replies, config.lines, problems)
     if config.server.tls == "terminated-by-proxy" and not config.server.trusted_proxies:
         problems.warn(

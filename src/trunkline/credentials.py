@@ -75,6 +75,8 @@ class Credentials:
             options = self._config.refreshed(name, **{key: text})
         except ConfigError as error:
             raise CredentialRefused(error.problems[0]) from error
+        if why := self._refuse(name, options):
+            raise CredentialRefused(why)
         try:
             stamp = await asyncio.to_thread(_write, file, text)
         except OSError as error:
@@ -107,8 +109,16 @@ class Credentials:
             return
         key = options.credential_key
         if getattr(options, key) != getattr(self._lines[name].options, key):
+            if why := self._refuse(name, options):
+                self._tell(name, why)
+                return
             self._use(name, options)
             self._tell(name, "")
+
+    def _refuse(self, name: str, options: LineOptions) -> str:
+        """Return why a line may not log in with it, as the lines run now; "" = it may."""
+        lines = {other: line.options for other, line in self._lines.items()}
+        return self._config.refuse_login(name, options, lines)
 
     def _use(self, name: str, options: LineOptions) -> None:
         """Use it from the next link on, and have that at once."""
@@ -128,7 +138,11 @@ class Credentials:
 
 
 def _write(path: Path, text: str) -> Stamp | None:
-    """Replace a file whole, readable by its owner alone; return its stamp."""
+    """Replace a file whole, readable by its owner alone; return its stamp.
+
+    Where it is a link, what it leads to is replaced: the link is somebody's arrangement.
+    """
+    path = path.resolve()
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made 0600
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mqtt_packets_drawn
 from fuzzcorpus import corpus_of
 from fuzztargets import TARGETS
 from rawsocket import encode_frame
+from trunkline.wire.mqtt_codec import encode
 
 REGRESSIONS = Path(__file__).parent / "regressions"
 
@@ -53,6 +55,11 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 ).map(lambda value: json.dumps(value).encode())  # fmt: skip
+PACKETS = st.builds(
+    lambda step, packets: bytes((step,)) + b"".join(packets),
+    st.integers(0, 255),
+    st.lists(mqtt_packets_drawn.PACKETS.map(encode) | st.binary(max_size=4), max_size=8),
+)
 SHAPED: dict[str, st.SearchStrategy[bytes]] = {
     "link_server": STREAMS,
     "link_client": STREAMS,
@@ -60,6 +67,8 @@ SHAPED: dict[str, st.SearchStrategy[bytes]] = {
     "upgrade_requests": WORDS,
     "upgrade_answers": WORDS,
     "proxy_headers": WORDS,
+    "mqtt_client": PACKETS,
+    "mqtt_broker": PACKETS,
     "event_ids": st.text("0123456789+-_ ", max_size=40).map(str.encode),
 }
 

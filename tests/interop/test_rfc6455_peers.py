@@ -230,6 +230,50 @@ async def test_what_was_not_offered_may_not_be_chosen(extra):
             await open_link(local(port), Ear())
 
 
+@pytest.mark.parametrize("answer", ["", "wt2~value", "mqtt"])
+async def test_a_lenient_target_takes_these_answers_and_offers_once(answer):
+    heads = []
+
+    async def server(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        heads.append(head)
+        named = f"Sec-WebSocket-Protocol: {answer}\r\n".encode() if answer else b""
+        writer.write(
+            b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_of(head) + b"\r\n" + named + b"\r\n"
+        )
+        await reader.read()
+
+    async with raw_server(server) as port:
+        link = await open_link(
+            local(port), Ear(), subprotocol="wt2~value", lenient_subprotocols=("mqtt",),
+            headers={"Sec-WebSocket-Protocol": "mine", "Origin": "https://www.zhipin.com"},
+        )  # fmt: skip
+        assert link.info.subprotocol == (answer or None)
+        link.abort()
+    (head,) = heads
+    assert head.lower().count(b"sec-websocket-protocol:") == 1
+    assert b"Sec-WebSocket-Protocol: wt2~value\r\n" in head
+    assert b"Origin: https://www.zhipin.com\r\n" in head
+
+
+async def test_a_lenient_target_takes_no_others():
+    async def server(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_of(head)
+            + b"\r\nSec-WebSocket-Protocol: other\r\n\r\n"
+        )  # fmt: skip
+        await reader.read()
+
+    async with raw_server(server) as port:
+        with pytest.raises(LinkError, match="offered"):
+            await open_link(
+                local(port), Ear(), subprotocol="wt2~value", lenient_subprotocols=("mqtt",)
+            )
+
+
 async def test_a_server_that_says_nothing_times_out():
     async def server(reader, writer):
         await reader.read()

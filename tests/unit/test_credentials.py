@@ -27,6 +27,14 @@ cookies = "unb=2"
 
 [lines.blog]
 dialect = "contact"
+
+[lines.job]
+dialect = "boss"
+cookies = { file = "job.cookies" }
+
+[lines.job2]
+dialect = "boss"
+cookies = "wt=two; bst=two"
 """
 
 
@@ -37,6 +45,9 @@ class World:
         self.file = folder / "shop.cookies"
         self._tick = 0
         self.write(OLD)
+        self.job = folder / "job.cookies"
+        self.job.write_text("wt=one; bst=one")
+        self.job.chmod(0o600)
         config = folder / "trunkline.toml"
         config.write_text(CONFIG)
         loaded = load_config(config, {})
@@ -55,9 +66,11 @@ class World:
         )
 
     def _renew(self, line: str) -> None:
+        self.renewed.append(line)
+        if line != "shop":
+            return
         # Whoever dials now logs what it likes: the secrets must be known before.
         assert self.cookies in self.learnt
-        self.renewed.append(line)
 
     @property
     def cookies(self) -> str:
@@ -92,6 +105,23 @@ async def test_what_is_given_is_written_for_its_owner_alone_and_used(world: Worl
     await world.look(4)  # its own write is no edit
     assert (world.renewed, world.told) == (["shop"], [])
     assert [path.name for path in world.file.parent.iterdir() if ".shop" in path.name] == []
+
+
+async def test_a_link_stays_one_and_what_it_leads_to_is_written(world: World) -> None:
+    target = world.file.parent / "secrets" / "shop"
+    target.parent.mkdir()
+    world.file.rename(target)
+    world.file.symlink_to("secrets/shop")
+    await world.look()
+    await world.credentials.give("shop", NEW)
+    assert world.file.is_symlink()
+    assert target.read_text() == f"{NEW}\n"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    await world.look(4)
+    assert (world.renewed, world.told) == (["shop"], [])
+    target.write_text(OLD)
+    await world.look(4)
+    assert world.cookies == OLD
 
 
 @pytest.mark.parametrize(
@@ -132,3 +162,26 @@ async def test_a_broken_edit_is_told_once_and_changes_nothing(world: World) -> N
     world.write(NEW)
     await world.look()
     assert world.renewed == ["shop"]
+
+
+async def test_credentials_of_another_account_are_refused_with_the_way_out(world: World) -> None:
+    with pytest.raises(CredentialRefused, match=r"another account.*line of its own") as caught:
+        await world.credentials.give("shop", "unb=2200000000009; cookie2=new")
+    assert "2200000000009" not in str(caught.value)
+    assert (world.file.read_text(), world.cookies, world.renewed) == (OLD, OLD, [])
+
+
+async def test_an_edit_to_another_account_is_told_and_not_used(world: World) -> None:
+    world.write("unb=2200000000009; cookie2=new")
+    await world.look(4)
+    ((line, why),) = world.told
+    assert (line, world.cookies, world.renewed) == ("shop", OLD, [])
+    assert "another account" in why
+
+
+async def test_the_cookies_of_another_line_are_refused_by_both_names(world: World) -> None:
+    with pytest.raises(CredentialRefused, match="lines job and job2 log in as the same account"):
+        await world.credentials.give("job", "bst=two; wt=two")
+    assert world.job.read_text() == "wt=one; bst=one"
+    await world.credentials.give("job", "wt=three; bst=three")
+    assert world.renewed == ["job"]

@@ -128,6 +128,7 @@ def sample_faults(folder: Path, body: str) -> list[str]:
     for name in ("core.token", "mai.token"):
         (folder / name).write_text("0123456789abcdef0123456789abcdef"[::-1] + "\n", "utf-8")
     (folder / "shop.cookies").write_text("unb=2200000000001; cookie2=c\n", "utf-8")
+    (folder / "job.cookies").write_text("wt=c; bst=d\n", "utf-8")
     for name in ("server.crt", "server.key"):
         (folder / name).write_text("", "utf-8")
     path = folder / "trunkline.toml"

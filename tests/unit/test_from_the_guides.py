@@ -13,7 +13,10 @@ import importlib.util
 import inspect
 import json
 import re
+import sys
+import threading
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,22 @@ import pytest
 
 import peers
 import trunkline
+from boss_mqtt_vectors import CASES as PACKETS
+from boss_mqtt_vectors import LENIENT
+from boss_schema import CASES as PAYLOADS
 from maim_lines import core, message, receive
 from onebot11_lines import feed, greeted
 from onebot11_lines import heard as told
 from onebot11_lines import message as event
-from trunkline.configuration.guides import PLACES
+from trunkline.clock import FakeClock
+from trunkline.configuration.guides import PLACES, REPLY_PATH
+from trunkline.configuration.sections import Limits
+from trunkline.configuration.tables import known_keys
+from trunkline.dialects.boss import BOSS
+from trunkline.dialects.boss.frames import decode as read_payload
+from trunkline.dialects.boss.importing import clean
+from trunkline.dialects.boss.schema import built_in
+from trunkline.dialects.boss.translate import Reading, to_event
 from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.contract import Admit, Head
 from trunkline.dialects.maim import MAIM
@@ -33,11 +47,20 @@ from trunkline.dialects.maim.bot import DENIED_CODE, DENIED_REASON
 from trunkline.dialects.maim.session import cause_of
 from trunkline.dialects.onebot11 import ONEBOT11
 from trunkline.dialects.onebot11.options import OneBotOptions
+from trunkline.dialects.xianyu import XIANYU, frames
+from trunkline.dialects.xianyu.options import XianyuOptions
 from trunkline.embed.settings import GIVES_UP_AFTER
+from trunkline.errors import ConfigError
+from trunkline.guides import boss, xianyu
 from trunkline.guides.contact import PATH, ContactServer, run_contact_server
 from trunkline.guides.maim import MessageServer, RouteConfig, Router, TargetConfig
 from trunkline.guides.onebot import WebSocketClient
+from trunkline.ids import CountingIds
+from trunkline.lines.contract import LineState
 from trunkline.model.message import plain_text
+from trunkline.web.routes import xianyu as reply_service
+from trunkline.wire.mqtt_stream import Reader
+from xianyu_house import ME, Shop
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs/from-the-guides.md", ROOT / "docs/from-the-guides.zh-CN.md"]
@@ -152,9 +175,16 @@ def example(name: str) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    known = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(path.parent))
         spec.loader.exec_module(module)
+    for name in set(sys.modules) - known:
+        # Guides share names: what one calls `utils` is another thing to the next.
+        places = [getattr(sys.modules[name], "__file__", None) or ""]
+        places += getattr(sys.modules[name], "__path__", ())
+        if any(str(EXAMPLES) in place for place in places):
+            del sys.modules[name]
     return module
 
 
@@ -204,12 +234,264 @@ def minimal() -> dict[str, Any]:
     return {key: value for key, value in event().items() if key not in left_out}
 
 
+def job(**keys: Any) -> Any:
+    return BOSS.options.model_validate({"dialect": "boss", "cookies": "a=b", **keys})
+
+
+def updates() -> list[str]:
+    """Return what who listens to the session hears of an update."""
+    heard: list[str] = []
+    found = boss.SessionManager()
+    forget = found.listen(lambda: heard.append("told"))
+    found.update_session({"wt": "1"})
+    forget()
+    found.update_session({"wt": "2"})
+    return heard
+
+
+def pushed(name: str) -> list[Any]:
+    """Return the events of a golden payload."""
+    frame = read_payload(built_in(), bytes.fromhex(PAYLOADS[name]["hex"]))
+    reading = Reading(600100200, lambda _uid, _source: None, 1_791_470_010_000)
+    return [to_event(one, reading) for one in frame.messages]
+
+
+def puback(name: str) -> tuple[int, int]:
+    """Return the id of a golden acknowledgement, and how much more it says."""
+    packet: Any
+    (packet,) = Reader(LENIENT).feed(bytes.fromhex(PACKETS[name]["hex"]))
+    return packet.packet_id, len(packet.extra)
+
+
+def hears() -> list[str]:
+    """Return what the two callbacks of a client are told of three events."""
+    told: list[str] = []
+
+    class Client(boss.WsClient):
+        def on_text_message(self, from_uid: str, text: str, timestamp: int) -> None:
+            told.append(f"{from_uid}: {text}")
+
+        def on_request_resume(self, boss_id: str, mid: str) -> None:
+            told.append(f"{boss_id} wants it ({mid})")
+
+    chat, person = trunkline.Chat("1", "user", "7"), trunkline.Person("7", "n")
+    words = (trunkline.Text("hi"),)
+    client = Client()
+    client._on_message(trunkline.MessageReceived(chat, person, words))
+    client._on_message(trunkline.MessageReceived(chat, person, words, is_own=True))
+    client._on_message(trunkline.RequestReceived(chat, "phone", data=b'{"mid":"4"}'))
+    client._on_message(trunkline.RequestReceived(chat, "resume", data=b'{"mid":"5"}'))
+    return told
+
+
+def shop(**keys: Any) -> XianyuOptions:
+    return XianyuOptions(dialect="xianyu", cookies="unb=1; cookie2=x", **keys)
+
+
+def dialled(**keys: Any) -> dict[str, str]:
+    """Return the headers with which an account dials."""
+    (dial,) = [one for one in _begin(**keys) if hasattr(one, "url")]
+    return dict(dial.headers)
+
+
+def _begin(**keys: Any) -> Any:
+    account = Shop(**keys)
+    account.begin()
+    return account.bot.effects
+
+
+@functools.cache
+def chatted() -> Shop:
+    """Let a buyer ask and the account answer, at an emulated marketplace."""
+    account = Shop(answer=lambda words: f"re:{words}").start()
+    account.says("在吗")
+    account.live(3)
+    return account
+
+
+def bought() -> Any:
+    """Return what the account received of the buyer."""
+    (found,) = [one for one in chatted().bot.inbox if isinstance(one, trunkline.MessageReceived)]
+    return found
+
+
+def created() -> dict[str, Any]:
+    """Return the body that opens a chat."""
+    return frames.create_chat_body("2", "1", "9")[0]
+
+
+def framed() -> dict[str, Any]:
+    return json.loads(frames.build_request("/x", [1], "5 0"))
+
+
+def is_required(name: str) -> bool:
+    return reply_service.ReplyIn.model_fields[name].is_required()
+
+
+def small() -> xianyu.WebSocketClient:
+    return xianyu.WebSocketClient("ws://127.0.0.1:1/", {"Cookie": "unb=1"}, print)
+
+
+def embedded_shop() -> trunkline.EmbeddedLine:
+    with pytest.raises(ConfigError):
+        trunkline.connect("xianyu")
+    return trunkline.connect("xianyu", cookies="unb=1; cookie2=x")
+
+
+def ends_at_once() -> bool:
+    """Try to connect where nobody is, by hand and by `reconnect` without its wait."""
+
+    async def work() -> list[Any]:
+        client = small()
+        client.reconnect_delay = 0
+        return [
+            await client.connect(), await client.reconnect(), await client.send("x"),
+            await client.receive(), await client.disconnect(),
+        ]  # fmt: skip
+
+    return asyncio.run(work()) == [False, False, False, None, None]
+
+
 TEXT = ["text", "message_type", "target_id", "group_id"]
 CHAT = peers.chat("hi")
 REQUEST = {**CHAT, "type": "contact_request", "userAgent": "x"}
 GROUP = {"platform": "qq", "group_id": "42", "group_name": "G"}
 SEND = ["self", "target", "message", "timeout_s"]
+RETRIES = ("abrupt", "network", "other")
 CHECKS: dict[str, Callable[[], bool]] = {
+    "000 window.__PROTO_FILE_VAR__": lambda: str(
+        clean(json.dumps('message A {optional string b = 1 [default = "x"];}'))
+    ).endswith('"x"];}'),
+    '000 syntax = "proto2";': lambda: (
+        str(clean("message A {}")) == 'syntax = "proto2"; message A {}'
+        and str(clean('syntax = "proto2"; message A {}')).count("syntax") == 1
+    ),
+    "000 techwolf.proto": lambda: (
+        job(schema="techwolf.proto").schema_file == "techwolf.proto"
+        and built_in().chat().DESCRIPTOR.name == "TechwolfChatProtocol"
+    ),
+    "000 techwolf_pb2.py": lambda: not list(ROOT.glob("src/**/*_pb2*")),
+    "000 src/ws_client/": lambda: issubclass(example("boss/src/main.py").WsClient, boss.WsClient),
+    "000 paho-mqtt": lambda: not any("paho" in name for name in requires("trunkline") or ()),
+    "000 自动重连": lambda: (
+        [BOSS.delay_s("lost", nth) for nth in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    ),
+    "000 配置更新": lambda: updates() == ["told"],
+    "000 消息发送": lambda: (
+        parameters(boss.WsClient.send_text)[:3] == ["self", "to", "text"]
+        and parameters(boss.WsClient.send_image)[:3] == ["self", "to", "file"]
+    ),
+    "000 消息接收": lambda: len(pushed("text_in_offline_batch")) > 1,
+    "000 消息类型处理": lambda: (
+        [event.name for event in pushed("dialog_in_resume_request")] == ["resume"]
+    ),
+    "000 WsClient": lambda: issubclass(boss.WsClient, threading.Thread),
+    "000 _on_connect": lambda: parameters(boss.WsClient._on_connect) == ["self"],
+    "000 _on_message": lambda: hears() == ["7: hi", "7 wants it (5)"],
+    "000 _on_disconnect": lambda: parameters(boss.WsClient._on_disconnect) == ["self", "error"],
+    "000 get_user_info": lambda: parameters(boss.get_user_info) == ["session", "config"],
+    "000 get_wt2": lambda: parameters(boss.get_wt2) == ["session", "config"],
+    "000 upload_image": lambda: (
+        parameters(boss.upload_image) == ["file", "security_id", "session", "config"]
+    ),
+    "000 utils.general": lambda: example("boss/src/utils/general.py").get_wt2 is boss.get_wt2,
+    "000 utils.session_manager": lambda: (
+        example("boss/src/utils/session_manager.py").session_manager is boss.session_manager
+    ),
+    "000 utils.config_manager": lambda: (
+        example("boss/src/utils/config_manager.py").config_manager is boss.config_manager
+    ),
+    "000 Sec-WebSocket-Protocol": lambda: (
+        (job().subprotocol, job(subprotocol="x").subprotocol) == ("wt2", "x")
+    ),
+    "000 PUBACK": lambda: puback("puback_ext_ids") == (2, 16),
+    "000 MQTT_ERR_CONN_LOST": lambda: BOSS.delay_s("lost", 1) > 0,
+    '001 @app.post("/xianyu/reply")': lambda: (
+        [route.path for route in reply_service.ROUTES] == [REPLY_PATH]
+    ),
+    "001 WEBSOCKET_URL": lambda: shop().url.startswith("wss://"),
+    "001 WEBSOCKET_HEADERS": lambda: dialled(headers={"X-A": "b"})["X-A"] == "b",
+    "001 Cookie: <cookie_string>": lambda: dialled()["Cookie"].startswith(f"unb={ME}"),
+    "001 Authorization: Bearer <token>": lambda: (
+        dialled(bearer="t")["Authorization"] == "Bearer t" and "Authorization" not in dialled()
+    ),
+    "001 python reply_server.py": lambda: (
+        example("xianyu/reply_server.py").CONFIG.name == "reply_server.toml"
+    ),
+    "001 python XianyuAutoAsync.py": (EXAMPLES / "xianyu/XianyuAutoAsync.py").is_file,
+    "001 from utils.ws_utils import WebSocketClient": lambda: (
+        example("xianyu/utils/ws_utils.py").WebSocketClient is xianyu.WebSocketClient
+    ),
+    "001 ai_reply_engine.py": lambda: (
+        asyncio.run(example("xianyu/ai_reply_engine.py").generate_reply("在吗", "")) == "收到：在吗"
+    ),
+    "001 from config import (WEBSOCKET_URL, WEBSOCKET_HEADERS)": lambda: (
+        {"WEBSOCKET_URL", "WEBSOCKET_HEADERS"} <= set(vars(example("xianyu/config.py")))
+    ),
+    "001 WebSocketClient(url, headers, on_message)": lambda: (
+        parameters(xianyu.WebSocketClient)[:3] == ["url", "headers", "on_message"]
+    ),
+    "001 connect()": ends_at_once,
+    "001 disconnect()": ends_at_once,
+    "001 send(message)": lambda: (
+        parameters(xianyu.WebSocketClient.send) == ["self", "message"] and ends_at_once()
+    ),
+    "001 receive()": ends_at_once,
+    "001 reconnect()": ends_at_once,
+    "001 run()": lambda: inspect.iscoroutinefunction(xianyu.WebSocketClient.run),
+    "001 on_message": lambda: (
+        small().on_message is print and xianyu.Message('{"lwp":"/x"}')["lwp"] == "/x"
+    ),
+    "001 websocket": lambda: small().websocket is None,
+    "001 is_connected": lambda: small().is_connected is False,
+    "001 reconnect_delay": lambda: small().reconnect_delay == 5,
+    "001 ConnectionState": lambda: xianyu.ConnectionState is LineState and len(LineState) == 5,
+    "001 _set_connection_state": lambda: embedded_shop().state is LineState.DISCONNECTED,
+    "001 _create_websocket_connection": lambda: embedded_shop().settings.options.role == "account",
+    "001 _calculate_retry_delay": lambda: (
+        [[XIANYU.delay_s(cause, nth) for nth in (1, 2, 5, 9)] for cause in RETRIES]
+        == [[3, 6, 15, 15], [10, 20, 50, 60], [5, 10, 25, 30]]
+    ),
+    "001 FAILED --> CONNECTING": lambda: (
+        callable(trunkline.EmbeddedLine.reconnect) and shop().max_failures == 5
+    ),
+    "001 HEARTBEAT_INTERVAL": lambda: shop().heartbeat_interval_s == 30,
+    "001 HEARTBEAT_TIMEOUT": lambda: shop().heartbeat_timeout_s == 60,
+    "001 heartbeat_loop": lambda: frames.HEARTBEAT in chatted().routes,
+    "001 lwp": lambda: framed()["lwp"] == "/x",
+    "001 headers": lambda: framed()["headers"] == {"mid": "5 0"},
+    "001 mid": lambda: frames.make_mid(FakeClock(), CountingIds(), {}).endswith(" 0"),
+    "001 body": lambda: framed()["body"] == [1],
+    "001 pairFirst": lambda: created()["pairFirst"] == "2@goofish",
+    "001 pairSecond": lambda: created()["pairSecond"] == "1@goofish",
+    "001 bizType": lambda: created()["bizType"] == "1",
+    "001 extension": lambda: created()["extension"] == {"itemId": "9"},
+    "001 ctx": lambda: "appVersion" in created()["ctx"],
+    "001 init_message": lambda: chatted().routes[0] == frames.REG,
+    "001 heartbeat": lambda: json.loads(frames.build_heartbeat("5 0"))["lwp"] == frames.HEARTBEAT,
+    "001 create_chat_message": lambda: "user" in XIANYU.kinds,
+    "001 incoming_message": lambda: plain_text(bought().segments) == "在吗",
+    "001 reply_message": lambda: frames.SEND in chatted().routes,
+    "001 RequestModel": lambda: all(map(is_required, reply_service.ReplyIn.model_fields)),
+    "001 cookie_id": lambda: is_required("cookie_id"),
+    "001 msg_time": lambda: is_required("msg_time"),
+    "001 user_url": lambda: is_required("user_url"),
+    "001 send_user_id": lambda: is_required("send_user_id") and bought().sender.id != "",
+    "001 send_user_name": lambda: is_required("send_user_name") and bought().sender.name != "",
+    "001 item_id": lambda: is_required("item_id") and bought().item != "",
+    "001 send_message": lambda: is_required("send_message"),
+    "001 chat_id": lambda: is_required("chat_id") and bought().chat.id != "",
+    "001 match_reply": lambda: says("rules.md", "item replies"),
+    "001 ResponseModel": lambda: (
+        reply_service.ReplyOut(data=reply_service.ReplyTextOut(send_msg="x")).model_dump()
+        == {"code": 200, "data": {"send_msg": "x"}}
+    ),
+    "001 asyncio.Semaphore(100)": lambda: shop().max_in_work == 100,
+    "001 concurrency_manager": lambda: {"max_connections", "max_dials"} <= set(Limits.model_fields),
+    "001 processed_message_ids": lambda: shop().dedupe is True and bought().key is not None,
+    "001 message_debounce_tasks": lambda: (
+        (shop().debounce_s, shop().debounce_mode) == (1.0, "last")
+    ),
     "002 ws://127.0.0.1:8000/ws/": lambda: "/ws/" in ONEBOT11.paths(onebot()),
     "002 python simple_client.py": lambda: example("onebot/simple_client.py").main is not None,
     "002 from ws_client import WebSocketClient": lambda: (
@@ -396,8 +678,8 @@ def test_it_behaves(name):
 def test_every_name_of_ours_exists(page):
     options = {
         name
-        for dialect in (CONTACT, MAIM, ONEBOT11)
-        for name in dialect.options.model_fields
+        for dialect in (BOSS, CONTACT, MAIM, ONEBOT11, XIANYU)
+        for name in known_keys(dialect.options)
     }  # fmt: skip
     for name, (ours, _) in rows(page).items():
         for word in CODE.findall(ours) or [re.findall(r"\]\(([^)]+)\)", ours)[0]]:
@@ -436,6 +718,17 @@ def test_the_samples_of_the_embedding_page_are_the_same_and_import_what_there_is
 @pytest.mark.parametrize(
     ("guide", "pattern"),
     [
+        ("000-boss.txt", r"`(?:\w+/)?(\w{2,})/?`"),
+        ("000-boss.txt", r"`([\w.]+\.(?:py|proto))`"),
+        ("000-boss.txt", r"`(utils\.\w+|window\.\w+|Sec-WebSocket-Protocol)`"),
+        ("001-xianyu.txt", r"^- (\w+): "),
+        ("001-xianyu.txt", r"^- `(\w+)\("),
+        ("001-xianyu.txt", r"^\+(\w+) : "),
+        ("001-xianyu.txt", r"\(([A-Z]{6,})\)"),
+        ("001-xianyu.txt", r"`(\w+)`(?:方法|函数|枚举类|配置|字典|管理)"),
+        ("001-xianyu.txt", r"^(?:string|object) (\w+)"),
+        ("001-xianyu.txt", r"(?:send|receive)\((\w+_message|heartbeat)\)"),
+        ("001-xianyu.txt", r"\[(?:utils/)?(\w+\.py)\]"),
         ("002-onebot.txt", r'^    "(\w+)":'),
         ("002-onebot.txt", r"^- `(\w+)"),
         ("002-onebot.txt", r"\((\w+Event)\)"),

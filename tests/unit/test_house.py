@@ -78,7 +78,9 @@ SEEN_ONLY_THROUGH: dict[tuple[str, str], frozenset[str]] = {
     ("dev", "web"): frozenset({"web.server"}),
     # An embedded server is the production listener with the doors of one line.
     ("embed", "web"): frozenset({"web.server"}),
-    ("embed", "exchange"): frozenset({"exchange.contract"}),
+    # An embedded line has no exchange but its pace: the same arithmetic, or the two would differ.
+    ("embed", "exchange"): frozenset({"exchange.contract", "exchange.pacing"}),
+    ("embed", "store"): frozenset({"store.contract"}),
     ("embed", "dialects"): frozenset(
         {
             "dialects.contract",
@@ -91,7 +93,7 @@ SEEN_ONLY_THROUGH: dict[tuple[str, str], frozenset[str]] = {
 # Only the registry names the dialects; the shells that show an emulator may name that.
 NAMES_DIALECTS = frozenset({"dialects/registry.py"})
 NAMES_EMULATORS = ("cli/*.py", "dev/*.py")
-SHARED_BY_DIALECTS = frozenset({"contract", "options", "calls", "heartbeat"})
+SHARED_BY_DIALECTS = frozenset({"contract", "options", "schemas", "calls", "heartbeat"})
 
 # Time, chance, files and the outside arrive as arguments or effects.
 FORBIDDEN_IN_PURE = frozenset({
@@ -129,8 +131,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "alembic": ("store/migrations/*", "store/*/migrating.py"),
     "sqlite3": ("store/sqlite/connection.py",),
     "asyncpg": ("store/postgres/connection.py",),
+    "anyio": ("lines/http.py",),  # what httpx2 calls through
     "httpx2": ("lines/http.py", "cli/client.py", "assistants/*", "notify/*"),
     "google": ("dialects/boss/*",),
+    "grpc_tools": ("configuration/protoc.py",),
     "cryptography": ("cli/cert.py",),
     "openai": ("assistants/*",),
     "apprise": ("notify/*",),

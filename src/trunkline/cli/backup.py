@@ -175,6 +175,9 @@ def _data_files(folder: Path) -> Iterator[Path]:
     for path in sorted((folder / "plugin-data").glob("*")):
         if path.is_file() and path.suffix != ".new":
             yield path.relative_to(folder)
+    for path in sorted((folder / "schemas").glob("*/*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield path.relative_to(folder)
 
 
 def _size(path: Path) -> int:

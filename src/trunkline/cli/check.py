@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from trunkline.config import Config, check_listening
+from trunkline.config import Config, check_listening, schemas_of
 from trunkline.errors import ConfigError, UnsafeConfig
 
 from .client import ConfigOption, JsonOption
@@ -22,6 +22,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check, and end with 0, 2 (problems) or 78 (would let strangers in)."""
     try:
         loaded = load(config)
+        schemas_of(loaded)
     except ConfigError as error:
         if not as_json:
             raise

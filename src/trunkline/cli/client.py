@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CONFIG_NAMES: Final = ("trunkline.toml", "trunkline/trunkline.toml")
 TIMEOUT_S: Final = 15.0
+_INTERFACE: Final = "/openapi.json"
 _NOT_ALLOWED: Final = frozenset({401, 403, 421, 429})
 _WRONG: Final = frozenset({400, 404, 405, 413, 422})
 
@@ -210,6 +211,11 @@ class Client:
         return document
 
 
+def see_help() -> str:
+    """Return the next step where the server knows none for whoever types."""
+    return text("用法见 --help", "--help says how it is used")
+
+
 def _refuse(status: int, problem: Mapping[str, Any]) -> NoReturn:
     code = ExitCode.PROBLEM
     if status in _NOT_ALLOWED:
@@ -217,7 +223,10 @@ def _refuse(status: int, problem: Mapping[str, Any]) -> NoReturn:
     elif status in _WRONG:
         code = ExitCode.USAGE
     title, detail = str(problem.get("title") or status), str(problem.get("detail") or "")
-    fail(code, f"{title}: {detail}" if detail else title, str(problem.get("fix") or ""))
+    fix = str(problem.get("fix") or "")
+    if _INTERFACE in fix:  # the interface is for programs; whoever types has a command
+        fix = see_help()
+    fail(code, f"{title}: {detail}" if detail else title, fix)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PROGRESS_S = 2.0
 PATIENCE_S = 10.0  # without anything new: nobody answers there
+PLATFORMS = frozenset({"boss", "xianyu"})  # a line dials them, and calls them over HTTP
 LISTENING_PEOPLE = frozenset({"implementation"})  # roles whose people may also be dialled
 
 
@@ -30,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def emulate(
-    dialect: Annotated[str, typer.Argument(help="contact | maim | onebot11 | xianyu")],
+    dialect: Annotated[str, typer.Argument(help="boss | contact | maim | onebot11 | xianyu")],
     dial: Annotated[
         str, typer.Option("--dial", help=text("连接的地址", "the address to dial"))
     ] = "",
@@ -57,8 +59,10 @@ def emulate(
         typer.Option(
             "--fault",
             help=text(
-                "NAME=概率：double, malformed, cut；onebot11 另有 silent, late, reorder, odd, kick",
-                "NAME=P: double, malformed, cut; onebot11 also silent, late, reorder, odd, kick",
+                "NAME=概率，可写多次；emulate 方言 --fault help 列出全部。"
+                "demand 之后由人验证：curl -X POST 就绪行里的 verify_url",
+                "NAME=P, may be repeated; emulate DIALECT --fault help lists them all. After a "
+                "demand a person verifies: curl -X POST the verify_url of the ready line",
             ),
         ),
     ] = None,
@@ -68,15 +72,19 @@ def emulate(
     as_json: Annotated[bool, typer.Option("--json", help=text("输出 JSON", "print JSON"))] = False,
 ) -> None:
     """Let simulated people dial an address, or play the other side on a port."""
+    _check_dialect(dialect)
+    if fault and "help" in fault:
+        say(*_faults_of(dialect))
+        return
     _check(dialect, dial, port, role)
-    lines = _read_script(script)
+    lines = _read_script(script, is_json=dialect == "onebot11")
     faults = _read_faults(fault or [])
     secret = token.read_text(encoding="utf-8").strip() if token is not None else ""
-    if port is not None and dialect == "xianyu":
+    if port is not None and dialect in PLATFORMS:
         from trunkline.dev.market import MarketScript
 
-        buyers = MarketScript(pace, messages, seed, lines, faults, secret)
-        raise SystemExit(_serve_market(port, buyers, as_json=as_json))
+        people_of = MarketScript(pace, messages, seed, lines, faults, secret, people)
+        raise SystemExit(_serve_market(dialect, port, people_of, as_json=as_json))
     if port is not None and role not in LISTENING_PEOPLE:
         from trunkline.dev.site import run_echo_site
 
@@ -101,7 +109,15 @@ def emulate(
             fail(ExitCode.USAGE, str(error))
         patience_s = max(PATIENCE_S, 3 * pace)
         await _live(group, is_endless=messages == 0, is_quiet=as_json, patience_s=patience_s)
-        return _report(group.tally, as_json=as_json)
+        code = _report(group.tally, as_json=as_json)
+        if not group.has_met_anybody:
+            why = group.error or text("没有应答", "no answer")
+            fail(
+                ExitCode.PROBLEM,
+                text(f"从未连上 {dial}：{why}", f"never connected to {dial}: {why}"),
+                text("需要令牌时用 --token-file FILE", "a token goes in --token-file FILE"),
+            )
+        return code
 
     from trunkline.app import run_loop
 
@@ -122,12 +138,23 @@ def _listen(dialect: str, port: int, script: Script, *, as_json: bool) -> None:
     raise SystemExit(_report(msgspec.structs.asdict(world.tally), as_json=as_json))
 
 
-def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
+def _faults_of(dialect: str) -> list[str]:
+    """Return the names of everything that an emulator can do wrong."""
+    world = importlib.import_module(f"trunkline.dialects.{dialect}.emulator")
+    return sorted(world.FAULTS)
+
+
+def _check_dialect(dialect: str) -> None:
     from trunkline.dialects.registry import DIALECTS
 
     if dialect not in DIALECTS:
         known = ", ".join(DIALECTS)
         fail(ExitCode.USAGE, text(f"没有方言 {dialect}", f"no dialect {dialect!r}"), known)
+
+
+def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
+    from trunkline.dialects.registry import DIALECTS
+
     if (port is None) == (not dial):
         fail(
             ExitCode.USAGE,
@@ -162,13 +189,13 @@ def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
             )
 
 
-def _serve_market(port: int, buyers: MarketScript, *, as_json: bool) -> int:
+def _serve_market(dialect: str, port: int, script: MarketScript, *, as_json: bool) -> int:
     from trunkline.app import run_loop
     from trunkline.dev.market import serve_market
 
     async def main() -> int:
         try:
-            tally = await serve_market(port, buyers, print_ready)
+            tally = await serve_market(port, script, print_ready, dialect)
         except ValueError as error:
             fail(ExitCode.USAGE, str(error))
         return _report(tally, as_json=as_json)
@@ -176,11 +203,34 @@ def _serve_market(port: int, buyers: MarketScript, *, as_json: bool) -> int:
     return run_loop(main)
 
 
-def _read_script(path: Path | None) -> tuple[str, ...]:
+def _read_script(path: Path | None, *, is_json: bool) -> tuple[str, ...]:
+    """Read the lines of a script.
+
+    Args:
+        is_json: a line that begins with `{` is an event, and must be one.
+    """
     if path is None:
         return ()
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    found: list[str] = []
+    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if is_json and line.startswith("{"):
+            try:
+                msgspec.json.decode(line, type=dict[str, object])
+            except msgspec.DecodeError as error:
+                fail(
+                    ExitCode.USAGE,
+                    text(
+                        f"{path}:{number}：不是 JSON 对象：{error}",
+                        f"{path}:{number}: no JSON object: {error}",
+                    ),
+                )
+        found.append(line)
+    if not found:
+        fail(ExitCode.USAGE, text(f"{path}：没有一句话", f"{path}: there is no line in it"))
+    return tuple(found)
 
 
 def _read_faults(faults: Sequence[str]) -> dict[str, float]:
@@ -190,9 +240,11 @@ def _read_faults(faults: Sequence[str]) -> dict[str, float]:
         try:
             found[name] = float(chance or "0.1")
         except ValueError:
+            found[name] = -1.0
+        if not 0 <= found[name] <= 1:
             fail(
                 ExitCode.USAGE,
-                text(f"{fault}：写成 NAME=概率", f"{fault}: write NAME=PROBABILITY"),
+                text(f"{fault}：写成 NAME=0…1", f"{fault}: write NAME=P, P within 0 … 1"),
             )
     return found
 

@@ -14,6 +14,10 @@ IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="m-…")
 StateOption = Annotated[list[str] | None, typer.Option(help=", ".join(INBOX_STATES))]
 KindOption = Annotated[list[str] | None, typer.Option(help=", ".join(KINDS))]
 LineOption = Annotated[str, typer.Option(help=text("只看一条线路", "one line only"))]
+PersonOption = Annotated[
+    bool,
+    typer.Option("--for-person", help=text("只看转给人工、还没处理的", "waiting for you only")),
+]
 LimitOption = Annotated[int, typer.Option(min=1, max=200)]
 
 
@@ -43,6 +47,7 @@ def list_messages(
     state: StateOption = None,
     kind: KindOption = None,
     line: LineOption = "",
+    for_person: PersonOption = False,
     limit: LimitOption = 50,
     config: ConfigOption = None,
     url: UrlOption = "",
@@ -50,13 +55,17 @@ def list_messages(
 ) -> None:
     """Print a table of what came in, newest first."""
     with connect(config, url) as client:
-        document = client.get("/api/v1/messages", state=state, kind=kind, line=line, limit=limit)
+        document = client.get(
+            "/api/v1/messages", state=state, kind=kind, line=line, limit=limit,
+            for_person="true" if for_person else "",
+        )  # fmt: skip
     if as_json:
         print_json(document)
         return
     messages: list[dict[str, Any]] = document["messages"]
     if not messages:
-        say(text("没有消息", "Nothing came in."))
+        none = text("没有等人处理的消息", "Nothing waits for you.")
+        say(none if for_person else text("没有消息", "Nothing came in."))
         return
     header = (
         ("编号", "时间", "线路", "种类", "状态", "来自", "内容")
@@ -66,6 +75,14 @@ def list_messages(
     say(*format_table(header, [_row(message) for message in messages]))
     if document["cursor"]:
         say("…")
+    if for_person:
+        say(
+            text(
+                "用 trunkline send 回复、trunkline takeover 接管，或 trunkline inbox discard 收起",
+                "answer with trunkline send, take over with trunkline takeover, or put it away "
+                "with trunkline inbox discard",
+            )
+        )
 
 
 def show(

@@ -48,6 +48,17 @@ def init(
     for path in written:
         say(f"  {text('已写', 'created')}  {path}")
     here = "" if folder == Path() else f"cd {folder} && "
+    if template == "shop":
+        first = text(
+            "把账号的 Cookie 写进 shop.cookies", "put the account's cookies into shop.cookies"
+        )
+        say(f"  {text('下一步', 'next')}  {first}, chmod 600")
+    if template == "job":
+        first = text(
+            "把账号的 Cookie 写进 job.cookies，再把 trunkline.toml 里的 enabled 改为 true",
+            "put the account's cookies into job.cookies, then set enabled = true in trunkline.toml",
+        )
+        say(f"  {text('下一步', 'next')}  {first}")
     say(f"  {text('下一步', 'next')}  {here}trunkline serve")
 
 

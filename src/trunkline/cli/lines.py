@@ -8,15 +8,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from .client import ConfigOption, JsonOption, UrlOption, connect, in_path
-from .output import ExitCode, fail, format_table, print_json, say, text, warn
-from .rows import MODES, ago, clean, line_state, word
+from .client import ConfigOption, JsonOption, UrlOption, connect, in_path, see_help
+from .output import CommandFailed, ExitCode, fail, format_table, print_json, say, text, warn
+from .rows import MODES, ago, clean, line_state, pace_line, pace_word, word
 
 NameArgument = Annotated[str, typer.Argument(help=text("线路名", "the line's name"))]
 
 MAX_CHARS: Final = 65_536
 PATIENCE_S: Final = 30.0
 LOOK_S: Final = 0.25
+SHOWN_ODDITIES: Final = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -56,9 +57,9 @@ def list_lines(
         say(text("没有线路；见 trunkline init", "There are no lines; see trunkline init."))
         return
     header = (
-        ("线路", "方言", "连接", "状态", "模式", "收/发", "最近")
+        ("线路", "方言", "连接", "状态", "模式", "今日", "收/发", "最近")
         if text("zh", "en") == "zh"
-        else ("LINE", "DIALECT", "LINK", "STATE", "MODE", "IN/OUT", "LAST")
+        else ("LINE", "DIALECT", "LINK", "STATE", "MODE", "TODAY", "IN/OUT", "LAST")
     )
     rows = [
         (
@@ -67,6 +68,7 @@ def list_lines(
             line["link"],
             line_state(line),
             word(MODES, line["mode"]),
+            pace_word(line),
             f"{line['received']}/{line['sent']}",
             ago(line["last"]),
         )
@@ -77,6 +79,8 @@ def list_lines(
     if waiting:
         names = ", ".join(waiting)
         say(text(f"{len(waiting)} 条线路需要你：{names}", f"{len(waiting)} need you: {names}"))
+    for line in lines:
+        _say_waiting(line)
 
 
 def show(
@@ -99,6 +103,13 @@ def show(
         say(f"  {text('连接', 'link')}  {who}  {clean(seat['peer'], 60)}  {ago(seat['since'])}")
     if line["links"] > len(line["seats"]):
         say(f"  … {line['links']}")
+    oddities: list[dict[str, Any]] = line.get("oddities", [])  # an older server does not say
+    for one in oddities[:SHOWN_ODDITIES]:
+        times = f" ×{one['times']}" if one["times"] > 1 else ""
+        what = f"{clean(one['kind'], 60)}{times}"
+        say(f"  {text('异常', 'oddity')}  {what}  {clean(one['detail'], 120)}  {ago(one['last'])}")
+    if len(oddities) > SHOWN_ODDITIES:
+        say(f"  … {len(oddities)}  --json")
 
 
 def pause(name: NameArgument, config: ConfigOption = None, url: UrlOption = "") -> None:
@@ -140,7 +151,12 @@ def credential(name: NameArgument, config: ConfigOption = None, url: UrlOption =
         fail(ExitCode.USAGE, text("标准输入是空的", "there is nothing on stdin"))
     path = f"/api/v1/lines/{in_path(name)}"
     with connect(config, url) as client:
-        line = client.put(f"{path}/credential", {"credential": given})
+        try:
+            line = client.put(f"{path}/credential", {"credential": given})
+        except CommandFailed as refused:
+            if refused.fix == see_help():
+                refused.fix = f"trunkline lines credential {name} < FILE"
+            raise
         deadline_s = time.monotonic() + PATIENCE_S
         while line["state"] not in ("CONNECTED", "FAILED") and time.monotonic() < deadline_s:
             time.sleep(LOOK_S)
@@ -158,3 +174,19 @@ def _steer(name: str, verb: str, body: Any, config: ConfigOption, url: str) -> N
 
 def _say_line(line: dict[str, Any]) -> None:
     say(f"{line['name']}  {line['dialect']}  {line_state(line)}  {word(MODES, line['mode'])}")
+    if pace := pace_line(line):
+        say(f"  {pace}")
+    _say_waiting(line)
+
+
+def _say_waiting(line: dict[str, Any]) -> None:
+    """Say where to look for what waits for a person, whatever the mode: messages, then drafts."""
+    name = line["name"]
+    if count := line.get("for_person", 0):  # an older server does not say
+        look = f"trunkline inbox list --for-person --line {name}"
+        say(
+            text(f"{name}：{count} 条消息等你回复：{look}", f"{name}: {count} wait for you: {look}")
+        )
+    if count := line.get("drafts", 0):
+        look = f"trunkline outbox list --state draft --line {name}"
+        say(text(f"{name}：{count} 条草稿等你批准：{look}", f"{name}: {count} in draft: {look}"))

@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "outbox": ("trunkline.cli.outbox", "待发与存疑的消息", "deliveries"),
     "inbox": ("trunkline.cli.inbox", "收到的消息与请求", "what came in"),
     "emulate": ("trunkline.cli.emulate", "模拟对端", "play the other side of a dialect"),
+    "proto": ("trunkline.cli.proto", "消息描述：导入、比较", "import a message schema"),
     "migrate": ("trunkline.cli.migrate", "升级数据文件", "bring the data up to date"),
     "backup": ("trunkline.cli.backup", "备份全部数据", "save everything in one file"),
     "restore": ("trunkline.cli.restore", "从备份恢复", "put a backup in place"),
@@ -51,7 +52,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 # design 3 names these; they come with later issues
 NOT_BUILT: Final = frozenset({
-    "sandbox", "proto", "doctor",
+    "sandbox", "doctor",
 })  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -46,6 +47,7 @@ KINDS: Final = {
     "request": ("请求", "request"),
 }
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_RESTART: Final = re.compile(r"restart \d+")
 _JOINER: Final = "\u200d"
 
 
@@ -93,6 +95,43 @@ def ago(at: str | None, now: datetime | None = None) -> str:
     return text(f"{max(0, seconds)} 秒前", f"{max(0, seconds)} s ago")
 
 
+def pace_word(line: dict[str, Any]) -> str:
+    """Return how many left today and how many may, or `–` for a line without a pace."""
+    pace = line.get("pace")  # an older server does not say
+    if not pace:
+        return "–"
+    return f"{pace['sent_today']}/{pace['daily'] or '–'}"
+
+
+def pace_line(line: dict[str, Any]) -> str:
+    """Return one line about a line's pace; "" = it sends as fast as it can."""
+    pace = line.get("pace")
+    if not pace:
+        return ""
+    parts = [text("节奏", "pace")]
+    if pace["every_s"]:
+        parts.append(text(f"每 {pace['every_s']:g} 秒一条", f"one every {pace['every_s']:g} s"))
+    if pace["daily"]:
+        sent = f"{pace['sent_today']}/{pace['daily']}"
+        parts.append(text(f"今天已发 {sent}", f"sent today {sent}"))
+    if pace["next"]:
+        at = local_time(pace["next"], with_day=True)
+        parts.append(text(f"下一条不早于 {at}", f"next not before {at}"))
+    return " · ".join(parts)
+
+
+def pace_wait(delivery: dict[str, Any]) -> str:
+    """Return what a delivery waits for because of its line's pace, or ""."""
+    until = delivery.get("paced_until")
+    if not until:
+        return ""
+    if behind := delivery.get("paced_behind"):  # an older server does not say
+        others = "other" if behind == 1 else "others"
+        return text(f"按节奏排在 {behind} 条之后", f"waits for pace, after {behind} {others}")
+    at = local_time(until, with_day=True)
+    return text(f"按节奏等到 {at}", f"waits for pace until {at}")
+
+
 def line_state(line: dict[str, Any]) -> str:
     """Return a line's state with its sign, what overlays it, and why."""
     sign, zh, en = LINE_STATES.get(line["state"], ("?", line["state"], line["state"]))
@@ -111,6 +150,14 @@ def line_state(line: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
+def reason_words(reason: str, limit: int) -> str:
+    """Return why a delivery is in its state; the name of a restart stays, `--group` takes it."""
+    shown = clean(reason, limit)
+    if _RESTART.fullmatch(shown):
+        return text(f"重启时正在发送（{shown}）", f"was being sent at {shown}")
+    return shown
+
+
 def delivery_line(delivery: dict[str, Any]) -> str:
     """Return one line about a delivery's fate."""
     parts = [delivery["id"], word(DELIVERY_STATES, delivery["state"])]
@@ -119,5 +166,5 @@ def delivery_line(delivery: dict[str, Any]) -> str:
     if late_s := delivery.get("late_s"):  # an older server does not say
         parts.append(text(f"迟到 {late_s:.0f} 秒", f"{late_s:.0f} s late"))
     if delivery["reason"]:
-        parts.append(clean(delivery["reason"], 120))
+        parts.append(reason_words(delivery["reason"], 120))
     return "  ".join(parts)

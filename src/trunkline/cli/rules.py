@@ -21,6 +21,7 @@ from trunkline.configuration.importing import (
     to_rows,
 )
 from trunkline.configuration.sheets import read_sheet, write_sheet
+from trunkline.configuration.source import MAX_FILE_BYTES
 from trunkline.errors import ConfigError
 from trunkline.pipeline.compiled import compile_rulebook
 from trunkline.pipeline.rulebook import RulebookSpec, RuleSpec
@@ -90,12 +91,14 @@ def import_(
         if (one.rule, one.word) not in before
     ]
     is_written = yes and not changes.is_empty
-    if is_written:
-        _write(loaded, changes, line)
+    if not as_json:
+        say(*_preview(changes), *map(_describe, shadows))
+    if not changes.is_empty:
+        # Also for a preview: what could not be written is said before anybody says --yes.
+        _apply(loaded, changes, line, is_written=is_written)
     if as_json:
         print_json(_summary(changes, shadows, is_written=is_written))
         return
-    say(*_preview(changes), *map(_describe, shadows))
     if is_written:
         say(text(f"已写入 {loaded.path}", f"written to {loaded.path}"))
     elif not changes.is_empty:
@@ -152,20 +155,43 @@ def _in_one(problem: str, which: int) -> str:
     return f"{where}{colon}{en}" if colon else en
 
 
-def _write(loaded: Config, changes: Changes, line: str) -> None:
-    """Put the changes into the file; what cannot be loaded afterwards is not written at all."""
+def _apply(loaded: Config, changes: Changes, line: str, *, is_written: bool) -> None:
+    """Put the changes into the file, or only look whether it could be loaded afterwards."""
     path = loaded.path
     if path is None:
         fail(ExitCode.USAGE, text("没有配置文件", "there is no configuration file"))
     new = _told(lambda: apply_to_text(path.read_text("utf-8"), changes, line))
+    size_bytes = len(new.encode())
+    if size_bytes > MAX_FILE_BYTES:
+        size = f"{size_bytes / MAX_FILE_BYTES:.1f} MiB"
+        fail(
+            ExitCode.USAGE,
+            text(
+                f"放不下：{path} 会有 {size}，至多 1 MiB；没有写入",
+                f"it does not fit: {path} would have {size}, at most 1 MiB; nothing is written",
+            ),
+            text(
+                "减少行数，或把回复相同的关键词并进一格（每行一个）",
+                "leave rows out, or put keywords with the same reply into one cell, one on a line",
+            ),
+        )
     draft = path.with_name(f".{path.name}.new")
-    draft.touch(mode=0o600)
+    try:
+        draft.touch(mode=0o600)
+    except OSError:
+        if is_written:
+            raise
+        return  # a folder that only others may write: a preview is good for something there too
     try:
         shutil.copymode(path, draft)
         draft.write_text(new, "utf-8")
         load_config(draft, os.environ)
-        shutil.copy2(path, path.with_name(f"{path.name}.bak"))
-        draft.replace(path)
+        if is_written:
+            shutil.copy2(path, path.with_name(f"{path.name}.bak"))
+            draft.replace(path)
+    except ConfigError as error:
+        said = [problem.replace(draft.name, path.name) for problem in error.problems]
+        raise ConfigError(said) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -179,10 +205,10 @@ def _preview(changes: Changes) -> list[str]:
             f"{len(changes.removed)} removed, {changes.same} the same",
         )
     ]
-    lines += _cut([f"  + {_shown(row.keyword, row.item)} → {clean(row.reply, 60)}"
+    lines += _cut([f"  + {_shown(row.keyword, row.item)} → {_said(row.reply, 60)}"
                    for row in changes.added])  # fmt: skip
     lines += _cut([
-        f"  ~ {_shown(row.keyword, row.item)}: {clean(rule.reply, 40)} → {clean(row.reply, 40)}"
+        f"  ~ {_shown(row.keyword, row.item)}: {_said(rule.reply, 40)} → {_said(row.reply, 40)}"
         for rule, row in changes.changed
     ])  # fmt: skip
     lines += _cut([f"  - {_shown(' '.join(rule.keywords), ''.join(rule.items))}"
@@ -197,6 +223,11 @@ def _cut(lines: list[str]) -> list[str]:
 
 def _shown(keyword: str, item: str) -> str:
     return clean(keyword, 40) + (f" [{clean(item, 40)}]" if item else "")
+
+
+def _said(reply: str, width: int) -> str:
+    """Return a reply as the preview shows it; an empty one is deliberate silence."""
+    return clean(reply, width) if reply.strip() else text("（不回复）", "(silence)")
 
 
 def _describe(shadow: Shadow) -> str:

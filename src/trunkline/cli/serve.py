@@ -124,12 +124,14 @@ def _run(path: Path, port: int | None, tour: Tour | None, *, is_demo: bool) -> i
     async def main() -> int:
         async with contextlib.AsyncExitStack() as stack:
             extra: Mapping[str, str] = {}
-            if is_demo:
+            if is_demo or tour is not None:
                 from trunkline.clock import SystemClock
-                from trunkline.dev.demo import open_market
+                from trunkline.dev.demo import open_platforms
 
-                market, extra = await open_market(SystemClock())
-                stack.push_async_callback(market.stop)
+                opening = tour.open_platforms if tour is not None else open_platforms
+                platforms, extra = await opening(SystemClock())
+                for platform in platforms:
+                    stack.push_async_callback(platform.stop)
             return await live(App(_load(path, port, extra)))
 
     async def live(app: App) -> int:
@@ -140,7 +142,8 @@ def _run(path: Path, port: int | None, tour: Tour | None, *, is_demo: bool) -> i
 
             people = Demo(app.dial, app.clock, ready.url)
             people.start()
-        print_ready(url=ready.url, **ready.sockets)
+        platforms = tour.platforms if tour is not None else {}
+        print_ready(url=ready.url, **ready.sockets, **platforms)
         _greet(app, ready, tour)
         try:
             await app.run()
@@ -167,7 +170,7 @@ def _greet(app: App, ready: Ready, tour: Tour | None) -> None:
         for line in app.lines.values():
             lines.extend(f"{line.name:<11} {where}" for where in line.where)
     else:
-        lines.extend(tour.tell(app.lines))
+        lines.extend(tour.tell(app.lines, ready.url))
     if app.config.open_lines:
         names = ", ".join(app.config.open_lines)
         lines.append(

@@ -28,6 +28,14 @@ def simulate(
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=64, help=text("同时几个进程", "processes"))
     ] = 1,
+    messages: Annotated[
+        int,
+        typer.Option(
+            "--messages",
+            min=0,
+            help=text("一个很长的种子：说满这么多条为止", "one long seed with so many of them"),
+        ),
+    ] = 0,
     show_trace: Annotated[
         bool, typer.Option("--trace", help=text("打印第一个种子的经过", "print what happens"))
     ] = False,
@@ -42,7 +50,15 @@ def simulate(
         known = ", ".join(CASTS)
         fail(ExitCode.USAGE, text(f"没有方言 {unknown[0]}", f"no dialect {unknown[0]!r}"), known)
     reports: list[Report] = []
-    if show_trace:
+    if messages:
+        from trunkline.dev.simulate.soak import soak
+
+        def tell(said: int) -> None:
+            warn(text(f"消息 {said}/{messages}", f"message {said} of {messages}"))
+
+        reports.append(soak(messages, chosen, start, tell))
+        _tell(reports[0], chosen)
+    elif show_trace:
         reports.append(replay(start, chosen, say))
         _tell(reports[0], chosen)
     else:

@@ -28,7 +28,11 @@ def takeover(
         str, typer.Argument(metavar="CONVERSATION", help=text("c-… 或地址", "c-… or its address"))
     ],
     for_: Annotated[
-        str, typer.Option("--for", help=text("多久，如 30m、2h", "how long, as in 30m, 2h"))
+        str,
+        typer.Option(
+            "--for",
+            help=text("多久，如 30m、2h，至多 24h", "how long, as in 30m, 2h; at most 24h"),
+        ),
     ] = "",
     release: Annotated[bool, typer.Option("--release", help=text("交还", "give it back"))] = False,
     name: Annotated[str, typer.Option(help=text("谁接管", "who has it"))] = "",

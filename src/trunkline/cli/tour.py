@@ -15,15 +15,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.configuration.guides import HOST, MAIN_PORT, PLACES, Place, write_guides
+from trunkline.configuration.guides import (
+    COOKIES_FILE,
+    HOST,
+    JOB_COOKIES_FILE,
+    JOB_LINE,
+    JOB_READER_COOKIES,
+    MAIN_PORT,
+    MARKET_LINE,
+    PLACES,
+    READER_COOKIES,
+    REPLY_PATH,
+    Place,
+    write_cookies,
+    write_guides,
+    write_job_cookies,
+)
 
 from .cert import CERT_NAME, FOLDER, KEY_NAME, make_certificate
 from .output import ExitCode, fail, text
 
 if TYPE_CHECKING:
+    from trunkline.clock import Clock
+    from trunkline.dev.market import MarketPlace
     from trunkline.lines.line import Line
 
 _FILE: Final = "trunkline.toml"
+PACE_S: Final = 6.0  # at most five automatic answers a minute in one chat (`guides 4`)
 
 
 class Tour:
@@ -48,6 +66,9 @@ class Tour:
         self.absent = tuple(absent)
         self.certificate = certificate
         self.is_new = is_new
+        self.market_url = ""
+        self.job_url = ""
+        self.job_http_url = ""
 
     def write(self, folder: Path) -> Path:
         """Write the configuration into an empty folder and return its path."""
@@ -57,12 +78,47 @@ class Tour:
             paths = (str(cert), str(key))
         path = folder / _FILE
         path.write_text(write_guides(self.places, paths), encoding="utf-8")
-        path.chmod(0o600)
+        logins = {COOKIES_FILE: write_cookies(), JOB_COOKIES_FILE: write_job_cookies()}
+        for name, login in logins.items():
+            (folder / name).write_text(login, encoding="utf-8")
+        for name in (_FILE, *logins):
+            (folder / name).chmod(0o600)
         return path
 
-    def tell(self, lines: Mapping[str, Line]) -> list[str]:
-        """Say which sample belongs to which address, and what is not there."""
-        told = [text("指南示例：", "samples of the guides:")]
+    @property
+    def platforms(self) -> dict[str, str]:
+        """Where the platforms are that it opened, by the key of the `ready` line."""
+        return {"market": self.market_url, "gateway": self.job_url}
+
+    async def open_platforms(self, clock: Clock) -> tuple[list[MarketPlace], dict[str, str]]:
+        """Open the gateway of guide 000 and the marketplace of guide 001, on free ports.
+
+        Returns:
+            What was opened, and the variables that lead the lines there.
+        """
+        from trunkline.dev.market import MarketPlace, MarketScript
+
+        market = MarketPlace(0, clock, MarketScript(pace_s=PACE_S))
+        gateway = MarketPlace(0, clock, MarketScript(pace_s=PACE_S), "boss")
+        base = await market.start()
+        self.job_http_url = await gateway.start()
+        self.market_url = "ws" + base.removeprefix("http") + "/"
+        self.job_url = "ws" + self.job_http_url.removeprefix("http") + gateway.path
+        job = {"URL": self.job_url, "HTTP_URL": self.job_http_url}
+        return [market, gateway], {
+            **_variables(MARKET_LINE, URL=self.market_url, HTTP_URL=base, UPLOAD_URL=base),
+            **_variables(JOB_LINE, **job),
+        }
+
+    def tell(self, lines: Mapping[str, Line], url: str) -> list[str]:
+        """Say which sample belongs to which address, and what is not there.
+
+        Args:
+            lines: of the running program.
+            url: of its main port.
+        """
+        told = [text("指南示例：", "samples of the guides:"), *self._tell_gateway()]
+        told += self._tell_market(url)
         for place in self.places:
             sample = text(place.sample_zh, place.sample_en)
             first, *others = lines[place.line].where
@@ -77,6 +133,26 @@ class Tour:
                 )
             )
         return told + self._tell_certificate()
+
+    def _tell_gateway(self) -> list[str]:
+        gateway = text("模拟网关；examples/guides/boss：", "a gateway; for examples/guides/boss:")
+        return [
+            f"  000 {JOB_LINE:<8} {self.job_url}  {gateway}",
+            f"{'':15}export BOSS_URL={self.job_url} BOSS_HTTP_URL={self.job_http_url}",
+            f"{'':15}echo '{JOB_READER_COOKIES}' > reader.cookies; python main.py reader.cookies",
+        ]
+
+    def _tell_market(self, url: str) -> list[str]:
+        reply = text("回复服务", "the reply service")
+        market = text(
+            "模拟市场；示例的 config.py 读取：", "a market; config.py of the sample reads:"
+        )
+        head = f"  001 {MARKET_LINE:<8}"
+        return [
+            f"{head} POST {url}{REPLY_PATH}  {reply}",
+            f"{head} {self.market_url}  {market}",
+            f"{'':15}export WEBSOCKET_URL={self.market_url} COOKIES_STR='{READER_COOKIES}'",
+        ]
 
     def _tell_certificate(self) -> list[str]:
         if self.certificate is None:
@@ -141,6 +217,11 @@ def plan(port: int | None, table: Sequence[Place] = PLACES, *, is_plain: bool) -
     if not found:
         make_certificate(folder)
     return Tour(places, absent, pair, is_new=not found)
+
+
+def _variables(line: str, **values: str) -> dict[str, str]:
+    """Return what the environment says of a line."""
+    return {f"TRUNKLINE__LINES__{line.upper()}__{key}": value for key, value in values.items()}
 
 
 def _is_taken(port: int) -> bool:

@@ -1,7 +1,7 @@
 """What `serve --guides` serves: the guides' own ports and paths, as a table.
 
-One row an address; a dialect that comes to an address is one row more. Pure text: nothing is opened
-or written here. Source: guides 2
+One row an address; a dialect that comes to an address is one row more. The accounts of guides 000
+and 001 dial and have no address. Pure text: nothing is opened or written here. Source: guides 2
 """
 
 from __future__ import annotations
@@ -66,6 +66,26 @@ PLACES: Final = (
     ),
 )  # fmt: skip
 
+# The account of guide 001 and where `init --template guides` has it look for a marketplace:
+# `trunkline emulate xianyu --port 18091`. `serve --guides` opens one of its own on a free port.
+MARKET_LINE: Final = "xianyu"
+MARKET_URL: Final = f"http://{HOST}:18091"
+COOKIES_FILE: Final = "xianyu.cookies"
+SELLER: Final = "2200000000001"
+COOKIES: Final = f"unb={SELLER}; cookie2=guide; _m_h5_tk=0123456789abcdef_1"
+# Whoever runs the sample is another account: what it says must not look like the line's owner in
+# the app, who would silence the line (`takeover_for_s`).
+READER_COOKIES: Final = COOKIES.replace(SELLER, "2200000000009")
+REPLY_PATH: Final = "/xianyu/reply"
+# The account of guide 000 and where the template has it look for a gateway, likewise.
+JOB_LINE: Final = "boss"
+JOB_URL: Final = f"http://{HOST}:18092"
+JOB_PATH: Final = "/chatws"
+JOB_COOKIES_FILE: Final = "boss.cookies"
+JOB_COOKIES: Final = "wt=guide-login; bst=guide-call-token"
+# Another login, as of guide 001: what its owner writes is no message of the line's own account.
+JOB_READER_COOKIES: Final = "wt=guide-reader; bst=guide-reader-token"
+
 _HEAD = """\
 # The guides' own ports and paths: what they print works against this unchanged.
 # 各指南自己的端口和路径：指南中的示例不改一字即可使用。
@@ -73,6 +93,34 @@ _HEAD = """\
 [server]
 host = "{host}"
 port = {port}
+"""
+
+# Repeats stay recognised here: nobody types these frames, and a marketplace pushes again what was
+# not acknowledged in time.
+_MARKET = """
+# Guide 001. The marketplace of `trunkline serve --guides`, else: {command}
+# 指南 001。市场由 trunkline serve --guides 提供，否则先运行上面的命令。
+[lines.{line}]
+dialect = "xianyu"
+url = "{url}/"
+http_url = "{http_url}"
+upload_url = "{http_url}"
+cookies = {{ file = "{cookies}" }}
+"""
+
+# The tour shows answers, so nobody approves them here, and it may go on for longer than the 150
+# messages that an account of a real platform should send on one day.
+_JOB = """
+# Guide 000. The gateway of `trunkline serve --guides`, else: {command}
+# 指南 000。网关由 trunkline serve --guides 提供，否则先运行上面的命令。
+[lines.{line}]
+dialect = "boss"
+url = "{url}"
+http_url = "{http_url}"
+cookies = {{ file = "{cookies}" }}
+mode = "auto"                  # an account of yours: leave it out, answers then wait for you
+every_s = 2.0
+daily = 0
 """
 
 _RULE = """
@@ -94,7 +142,31 @@ def write_guides(
     """
     parts = [_HEAD.format(host=HOST, port=MAIN_PORT)]
     parts += [_line(place, certificate) for place in places]
-    return "".join([*parts, _RULE])
+    market = _MARKET.format(
+        command=f"trunkline emulate xianyu --port {MARKET_URL.rpartition(':')[2]} --messages 0",
+        line=MARKET_LINE,
+        url="ws" + MARKET_URL.removeprefix("http"),
+        http_url=MARKET_URL,
+        cookies=COOKIES_FILE,
+    )
+    job = _JOB.format(
+        command=f"trunkline emulate boss --port {JOB_URL.rpartition(':')[2]} --messages 0",
+        line=JOB_LINE,
+        url="ws" + JOB_URL.removeprefix("http") + JOB_PATH,
+        http_url=JOB_URL,
+        cookies=JOB_COOKIES_FILE,
+    )
+    return "".join([*parts, market, job, _RULE])
+
+
+def write_cookies() -> str:
+    """Return the seller's cookies; a marketplace of this machine lets everybody in."""
+    return COOKIES + "\n"
+
+
+def write_job_cookies() -> str:
+    """Return the job seeker's cookies; a gateway of this machine lets everybody in."""
+    return JOB_COOKIES + "\n"
 
 
 def _line(place: Place, certificate: tuple[str, str] | None) -> str:

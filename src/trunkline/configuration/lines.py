@@ -20,6 +20,7 @@ from trunkline.dialects.options import LineOptions
 
 from . import notbuilt
 from .problems import KeyPath, Problems, nearest, word_type
+from .rules import read_image
 from .sections import Server, parse_bind
 from .source import MISSING, Source, is_private, resolve
 from .tables import as_table, read_table, refuse_key
@@ -93,6 +94,9 @@ def read_line(
     if options is None:
         return None
     options = _with_absolute_paths(options, source.folder)
+    if options.picture_key and (name_of_file := str(getattr(options, options.picture_key))):
+        image = read_image(source, name_of_file, (*path, options.picture_key), problems)
+        options = options.with_picture(image.data if image is not None else b"")
     for key in options.missing:
         if not problems.has((*path, key)):
             problems.add((*path, key), f"缺少 {key}", f"{key} is required")
@@ -327,15 +331,20 @@ def check_doors(
         path = ("lines", name)
         for bind in options.bind or (MAIN,):
             _check_socket(name, options, bind, server, identities, problems)
+            told: set[str] = set()  # owners: one sentence each, a dialect may have many paths
             for place in dict.fromkeys(dialects[options.dialect].paths(options)):
                 before = owners.setdefault((bind, place), [])
                 for owner in before:
-                    if _can_share(dialects, lines[owner], options):
+                    if owner in told or _can_share(dialects, lines[owner], options):
                         continue
+                    told.add(owner)
+                    key = "aliases" if place in options.aliases else "path"
                     problems.add(
-                        (*path, "path" if place == options.path else "aliases"),
-                        f"{bind or '主端口'} 的 {place} 已属于线路 {owner}",
-                        f"{place} on {bind or 'the main port'} belongs to line {owner} already",
+                        (*path, key),
+                        f"{bind or '主端口'} 的 {place} 已属于线路 {owner}；"
+                        f"请写另一个 {key}，或用 bind 单开端口",
+                        f"{place} on {bind or 'the main port'} belongs to line {owner} already; "
+                        f"give it another {key}, or a bind of its own",
                     )
                     break
                 before.append(name)

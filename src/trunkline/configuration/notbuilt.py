@@ -9,19 +9,15 @@ from typing import Final
 
 TABLES: Final = frozenset({"bridges", "notify"})
 
-DIALECTS: Final = frozenset({"boss"})
+DIALECTS: Final[frozenset[str]] = frozenset()
 
 # By table; `lines` holds for every line whose dialect does not have the key.
-KEYS: Final = {
-    "lines": frozenset({
-        "cookies", "daily", "every_s", "http_url", "resume_image", "schema", "send_resume_image",
-        "side",
-    }),
-}  # fmt: skip
+KEYS: Final[dict[str, frozenset[str]]] = {"lines": frozenset()}
 
 # Keys that every line's options have, but nothing acts on: of any dialect, and of one.
 IDLE_KEYS: Final = frozenset({"alias"})
 IDLE_KEYS_OF: Final = {
+    "boss": frozenset({"heartbeat_timeout_s"}),
     "maim": frozenset({"subprotocol", "user_agent"}),
     "xianyu": frozenset({"subprotocol"}),
 }
@@ -31,4 +27,4 @@ LINKS: Final[frozenset[tuple[str, str, str]]] = frozenset()
 
 STORE_SCHEMES: Final = ("postgresql:", "postgres:")
 
-TEMPLATES: Final = frozenset({"shop", "job"})
+TEMPLATES: Final[frozenset[str]] = frozenset()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from trunkline.dialects.contract import Dialect
 from trunkline.dialects.options import Names
 from trunkline.model.segment import Image
 from trunkline.pipeline.lint import lint_rulebook
+from trunkline.pipeline.notices import is_named
 from trunkline.pipeline.rulebook import (
     DefaultSpec,
     Match,
@@ -34,6 +36,8 @@ from .tables import as_tables, read_table
 
 MAX_IMAGE_BYTES: Final = 10 << 20  # reliability 2, Decoded image
 MAX_REPLY_CHARS: Final = 10_000
+_LIKELY: Final = 0.6  # how near a name must be to be suggested
+_SURE: Final = 0.85  # … where peers make up names of their own
 _URL = re.compile(r"https?://[^\s/?#@]+(?:/\S{0,2000})?")
 _LINTED_KEY = re.compile(r"([a-z_]+): ")
 
@@ -52,6 +56,7 @@ class _Rule(BaseModel):
     priority: int = Field(0, ge=-1_000_000, le=1_000_000)
     enabled: bool = True
     then: Then = "reply"
+    notice: Names = ()
 
 
 class _Default(BaseModel):
@@ -103,6 +108,7 @@ def read_rules(source: Source, problems: Problems) -> tuple[RuleSpec, ...]:
             is_enabled=rule.enabled,
             then=rule.then,
             order=index,
+            notices=rule.notice,
         )
         unnamed = msgspec.structs.replace(spec, name="")
         _lint(RulebookSpec(rules=(unnamed,)), path, problems)
@@ -115,11 +121,11 @@ def _check_rule(rule: _Rule, path: KeyPath, problems: Problems) -> None:
         problems.add(
             (*path, "keywords"), 'match = "any" 不看关键词', 'match = "any" uses no keywords'
         )
-    if rule.match != "any" and not rule.keywords:
+    if rule.match != "any" and not rule.keywords and not rule.notice:
         problems.add(
             (*path, "keywords"),
-            '必须填写，或写 match = "any"',
-            'is required, unless match = "any"',
+            '必须填写，或写 match = "any" 或 notice',
+            'is required, unless match = "any" or there is a notice',
         )
     for key, words in (("keywords", rule.keywords), ("except", rule.excepts)):
         if any(not word.strip() for word in words):
@@ -210,6 +216,46 @@ def _read_address(url: str, path: KeyPath, problems: Problems) -> Image | None:
         problems.add(path, "不是有效的图片网址", "is not the address of a picture")
         return None
     return Image(url=url, name=Path(urlsplit(url).path).name)
+
+
+def check_notices(
+    rules: Iterable[RuleSpec],
+    lines: Mapping[str, str],
+    dialects: Mapping[str, Dialect],
+    problems: Problems,
+) -> None:
+    """Warn of rules for a notice that no line of theirs ever reports: most likely a wrong letter.
+
+    Args:
+        lines: dialects by the line's name.
+    """
+    for rule in rules:
+        spoken = {
+            dialect
+            for line, dialect in lines.items()
+            if not rule.lines or any(fnmatchcase(line, pattern) for pattern in rule.lines)
+        }
+        told = [dialects[dialect].notices for dialect in sorted(spoken)]
+        known = [name for names in told for name in names or ()]
+        is_open = None in told or not told  # there only what is very near is surely a mistake
+        for notice in rule.notices:
+            if any(_is_about(notice, name) for name in known):
+                continue
+            near = difflib.get_close_matches(notice, known, 1, _SURE if is_open else _LIKELY)
+            if is_open and not near:
+                continue
+            zh = f"；是不是 {near[0]}？" if near else ""
+            en = f'; did you mean "{near[0]}"?' if near else ""
+            problems.warn(
+                ("rules", rule.order, "notice"),
+                f"这些线路没有名为 {notice} 的通知{zh}",
+                f"no notice of these lines is called {notice}{en}",
+            )
+
+
+def _is_about(notice: str, name: str) -> bool:
+    """Whether what a rule names may be a notice of this name, or of this pattern of names."""
+    return bool(is_named((notice,), name)) or bool(is_named((name,), notice))
 
 
 def check_patterns(

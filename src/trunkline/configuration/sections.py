@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from trunkline.dialects.options import Names
-from trunkline.model.asking import PRICE_WORDS, ModelSpec
+from trunkline.model.asking import PRICE_WORDS, TECH_WORDS, ModelSpec
 from trunkline.pipeline.rulebook import RulebookSpec
 
 from . import notbuilt
@@ -106,6 +106,12 @@ def _sqlite_url(text: str) -> str:
             "expects sqlite:NAME, as in sqlite:trunkline.db; a folder goes to dir"
         )
     return text
+
+
+def _not_negative(values: dict[str, float]) -> dict[str, float]:
+    if any(value < 0 for value in values.values()):
+        raise ValueError("不能小于 0 | must be at least 0")
+    return values
 
 
 def _http_url(text: str) -> str:
@@ -252,6 +258,13 @@ class Assistant(_Section):
             the model, later ones by `bargain_refusal`; 0 = no limit.
         bargain_refusal: "" = item reply or default reply.
         price_words: what makes a message one about the price.
+        tech_words: what makes it one about how the goods work, when no price word is in it.
+        price_prompt, tech_prompt: instead of `prompt` for such messages; "" = `prompt` and a
+            built-in one.
+        max_discount_percent, max_discount_amount: an answer of the model in a chat about goods that
+            gives more is not said, and later stages answer.
+        prices: what goods cost, by item id, in `[assistant.prices]`; an answer that names a lower
+            price than the limits allow is not said.
     """
 
     base_url: Annotated[str, AfterValidator(_http_url)] = ""
@@ -269,6 +282,12 @@ class Assistant(_Section):
     max_bargain_rounds: int = Field(3, ge=0, le=1000)
     bargain_refusal: str = Field("不好意思，这已经是能给的最低价了，谢谢理解。", max_length=2000)
     price_words: Names = PRICE_WORDS
+    tech_words: Names = TECH_WORDS
+    price_prompt: str = Field("", max_length=20_000)
+    tech_prompt: str = Field("", max_length=20_000)
+    max_discount_percent: float = Field(10.0, ge=0, le=100)
+    max_discount_amount: float = Field(100.0, ge=0)
+    prices: Annotated[dict[str, float], AfterValidator(_not_negative)] = {}
 
     @model_validator(mode="after")
     def _is_whole(self) -> Assistant:
@@ -289,4 +308,8 @@ class Assistant(_Section):
             self.max_bargain_rounds,
             self.bargain_refusal,
             self.price_words,
+            self.tech_words,
+            self.max_discount_percent,
+            self.max_discount_amount,
+            self.prices,
         )

@@ -5,22 +5,30 @@ Ids cross the API as strings (`m-…`, `d-…`), instants as RFC 3339 in UTC.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from trunkline.exchange.bodies import decode_event, decode_what
-from trunkline.exchange.contract import Seen
+from trunkline.exchange.contract import DRAFT_LIFE_MS, PaceNow, Seen
 from trunkline.ids import DeliveryId, InboxId, format_id, parse_id, question_id
-from trunkline.lines.contract import LineStatus
+from trunkline.lines.contract import LineStatus, OddityStatus
 from trunkline.model.address import format_address
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import HELD, Act, DeliveryState, Part, Say, Tell
 from trunkline.model.event import DurableEvent, MessageReceived, NoticeReceived
 from trunkline.model.message import summary
-from trunkline.store.contract import EventKind, InboxRow, InboxState, OutboxRow, Queued
+from trunkline.store.contract import (
+    MAX_LIFE_MS,
+    EventKind,
+    InboxRow,
+    InboxState,
+    OutboxRow,
+    Queued,
+)
 
 from .problem import Problem, Said
 
@@ -50,8 +58,34 @@ class SeatOut(Shape):
     last: str | None
 
 
+class PaceOut(Shape):
+    """How fast a line sends at most, and how far it has used that up.
+
+    `daily` 0 = any number. `next`: when the next delivery may leave, null = now.
+    """
+
+    every_s: float
+    daily: int
+    sent_today: int
+    next: str | None
+
+
+class OddityOut(Shape):
+    """Something odd at a line: sizes, hashes and reasons, never what was in it."""
+
+    kind: str
+    detail: str
+    times: int
+    last: str
+
+
 class LineOut(Shape):
-    """One line as it is now. `received` and `sent` count from the start of the process."""
+    """One line as it is now. `received` and `sent` count from the start of the process.
+
+    `drafts`: deliveries that wait for a person; `for_person`: messages that do. `pace`:
+    null when it sends as fast as it can. `oddities`: of the last day, newest first, the same
+    ones counted; only where one line is shown.
+    """
 
     name: str
     dialect: str
@@ -69,6 +103,10 @@ class LineOut(Shape):
     error: str
     retry_in_s: float
     carries: str = ""
+    drafts: int = 0
+    for_person: int = 0
+    pace: PaceOut | None = None
+    oddities: list[OddityOut] = []
 
 
 class LinesOut(Shape):
@@ -89,6 +127,12 @@ class CredentialIn(Shape):
     credential: Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
 
 
+class ApproveIn(Shape):
+    """Other words for a draft; without any it keeps its own. Its pictures stay."""
+
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"\S")] | None = None
+
+
 class MessageIn(Shape):
     """A message to be sent: to `line/kind:id[@account]`, a string or a list of segments."""
 
@@ -107,7 +151,9 @@ class DeliveryOut(Shape):
     """One delivery and how far it got.
 
     `is_held`: it waits for a person. `question`: the message it answers. `late_s`: it left so many
-    seconds after it had been decided on; 0 = in time.
+    seconds after it had been decided on, by a person where one did; 0 = in time. `paced_until`: it
+    is queued and its line's pace lets nothing leave before then; `paced_behind` so many others of
+    the line leave before it.
     """
 
     id: str
@@ -127,6 +173,8 @@ class DeliveryOut(Shape):
     settled: str | None
     question: str | None
     late_s: float
+    paced_until: str | None = None
+    paced_behind: int = 0
 
 
 class DeliveriesOut(Shape):
@@ -137,7 +185,10 @@ class DeliveriesOut(Shape):
 
 
 class MessageOut(Shape):
-    """One event that came in. `name` is a notice's or request's own word."""
+    """One event that came in. `name` is a notice's or request's own word.
+
+    `for_person`: it was handed over, and nobody has answered, taken over or put it away since.
+    """
 
     id: str
     kind: str
@@ -151,6 +202,7 @@ class MessageOut(Shape):
     item: str
     attempts: int
     reason: str
+    for_person: bool = False
 
 
 class MessagesOut(Shape):
@@ -190,6 +242,17 @@ class MovedOut(Shape):
 
     id: str
     state: str
+
+
+class DecidedOut(MovedOut):
+    """What a person's decision on a delivery changed.
+
+    `is_repeat`: it was so already. `newer`: messages that came in after the one that a draft
+    answers, at most 20 are counted.
+    """
+
+    is_repeat: bool = False
+    newer: int = 0
 
 
 class GroupOut(Shape):
@@ -236,7 +299,32 @@ def _read_id(kind: str, text: str) -> int:
         raise Problem("invalid", said) from None
 
 
-def to_line(status: LineStatus) -> LineOut:
+def to_pace(now: PaceNow) -> PaceOut:
+    """Show how a line's pace stands."""
+    return PaceOut(
+        every_s=now.pace.every_ms / 1000,
+        daily=now.pace.daily,
+        sent_today=now.sent,
+        next=format_when(now.free_ms),
+    )
+
+
+class Waiting(NamedTuple):
+    """How many drafts and how many messages of a line wait for a person."""
+
+    drafts: int = 0
+    messages: int = 0
+
+
+NOTHING_WAITS: Final = Waiting()
+
+
+def to_line(
+    status: LineStatus,
+    pace: PaceNow | None = None,
+    waiting: Waiting = NOTHING_WAITS,
+    oddities: Sequence[OddityStatus] = (),
+) -> LineOut:
     """Show a line."""
     return LineOut(
         name=status.name,
@@ -264,19 +352,41 @@ def to_line(status: LineStatus) -> LineOut:
         error=status.error,
         retry_in_s=status.retry_in_s,
         carries=status.carries,
+        drafts=waiting.drafts,
+        for_person=waiting.messages,
+        pace=to_pace(pace) if pace is not None else None,
+        oddities=[
+            OddityOut(
+                kind=one.kind, detail=one.detail, times=one.times, last=format_time(one.last_ms)
+            )
+            for one in oddities
+        ],
     )
 
 
 def to_delivery(
-    row: OutboxRow, conversation: ConversationState, line: LineStatus | None
+    row: OutboxRow,
+    conversation: ConversationState,
+    line: LineStatus | None,
+    pace: PaceNow | None = None,
+    behind: int = 0,
 ) -> DeliveryOut:
-    """Show a delivery; `line` tells whether it is held (`design 5`)."""
+    """Show a delivery; `line` tells whether it is held (`design 5`), `pace` what it waits for.
+
+    Args:
+        behind: deliveries of its line that leave before it.
+    """
     question = question_id(row.id)
+    is_queued = row.state is DeliveryState.QUEUED
+    # The clock of its answer begins with a person's word (reliability 1).
+    is_draft = row.state is DeliveryState.DRAFT
+    expires_ms = row.at_ms + DRAFT_LIFE_MS if is_draft else row.expires_ms
+    paced_until = format_when(pace.free_ms) if is_queued and pace is not None else None
     stuck = line is not None and not {"paused", "needs-you"}.isdisjoint(line.overlays)
     return DeliveryOut(
         id=format_id("d", row.id),
         state=row.state.name.lower(),
-        is_held=row.state in HELD or (row.state is DeliveryState.QUEUED and stuck),
+        is_held=row.state in HELD or (is_queued and stuck),
         is_final=row.state in FINAL,
         at=format_time(row.at_ms),
         line=conversation.line,
@@ -287,10 +397,12 @@ def to_delivery(
         reason=row.reason,
         peer_id=row.peer_id,
         due=format_when(row.due_ms),
-        expires=format_when(row.expires_ms),
+        expires=format_when(expires_ms),
         settled=format_when(row.settled_ms),
         question=format_id("m", question) if question is not None else None,
         late_s=_late_s(row),
+        paced_until=paced_until,
+        paced_behind=behind if paced_until is not None else 0,
     )
 
 
@@ -298,13 +410,17 @@ def _late_s(row: OutboxRow) -> float:
     """Return how late a delivery left; an outage shows, the ordinary way does not."""
     if row.state not in _LEFT or not row.settled_ms:
         return 0.0
-    waited_s = (row.settled_ms - row.at_ms) / 1000
+    # A person's word sets the life of a row anew, and its clock (`move_delivery`).
+    decided_ms = max(row.at_ms, row.expires_ms - MAX_LIFE_MS)
+    waited_s = (row.settled_ms - decided_ms) / 1000
     return round(waited_s, 1) if waited_s >= LATE_AFTER_S else 0.0
 
 
-def to_queued(queued: Queued, line: LineStatus | None) -> DeliveryOut:
+def to_queued(
+    queued: Queued, line: LineStatus | None, pace: PaceNow | None = None, behind: int = 0
+) -> DeliveryOut:
     """Show a delivery as the store lists it."""
-    return to_delivery(queued.row, queued.conversation, line)
+    return to_delivery(queued.row, queued.conversation, line, pace, behind)
 
 
 def to_message(row: InboxRow, conversation: ConversationState) -> MessageOut:
@@ -324,6 +440,7 @@ def to_message(row: InboxRow, conversation: ConversationState) -> MessageOut:
         item=event.item if isinstance(event, MessageReceived) else "",
         attempts=row.attempts,
         reason=row.reason,
+        for_person=row.is_for_person,
     )
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn's protocol with a bounded request head, and the sockets it listens on.
+"""The HTTP server: uvicorn's protocol with a bounded request head, on the sockets it is given.
 
 One server serves every socket. The main one has the ASGI app and the gate; further ones have only
 the doors of their own `bind`. uvicorn's own runner is not used: signals, logging and the order of
@@ -8,7 +8,6 @@ stopping belong to `app.py`. uvicorn appears in this file only.
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import socket
 import ssl
@@ -28,6 +27,7 @@ from trunkline.lines.listen import Answer, Call, Gate
 
 from .activation import Sockets
 from .requests import App, LineRequests
+from .sockets import Socket, bind_sockets, close_all, make_context, url_of
 
 _Message = MutableMapping[str, Any]
 
@@ -53,22 +53,6 @@ class HeadLimits(msgspec.Struct, frozen=True):
     max_fields: int = 64
     arrive_s: float = 5.0
     keep_alive_s: float = 15.0
-
-
-class Socket(msgspec.Struct, frozen=True):
-    """One address to listen on.
-
-    Args:
-        bind: the key of its doors in the gate; the socket with "" also has the app.
-        host, port: port 0 picks a free one.
-        tls_cert, tls_key: PEM files; "" = no TLS.
-    """
-
-    bind: str
-    host: str
-    port: int
-    tls_cert: str = ""
-    tls_key: str = ""
 
 
 async def not_found(
@@ -318,14 +302,14 @@ class Server:
         bound: list[tuple[Socket, list[socket.socket], ssl.SSLContext | None]] = []
         for at in self._sockets:
             try:
-                context = _make_context(at)
-                bound.append((at, await _bind(at, self._handed), context))
+                context = make_context(at)
+                bound.append((at, await bind_sockets(at, self._handed), context))
             except ConfigError as error:
                 problems += error.problems
         problems += self._handed.require_none()
         if problems:
             for _, opened, _ in bound:
-                _close_all(opened)
+                close_all(opened)
             raise ConfigError(problems)
         self._set_date()
         config = _make_config()
@@ -335,7 +319,7 @@ class Server:
         for server in self._servers:
             await server.start_serving()
         return {
-            at.bind: _url(opened[0], is_tls=context is not None) for at, opened, context in bound
+            at.bind: url_of(opened[0], is_tls=context is not None) for at, opened, context in bound
         }
 
     async def stop_accepting(self) -> None:
@@ -443,66 +427,3 @@ def _make_config() -> Config:
     )
     config.load()
     return config
-
-
-def _make_context(at: Socket) -> ssl.SSLContext | None:
-    if not at.tls_cert and not at.tls_key:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(at.tls_cert, at.tls_key or None)
-    except (OSError, ssl.SSLError) as error:
-        files = f"tls_cert {at.tls_cert!r}, tls_key {at.tls_key!r}"
-        raise ConfigError([f"{files} for {at.bind}: {error}"]) from error
-    return context
-
-
-async def _bind(at: Socket, handed: Sockets) -> list[socket.socket]:
-    """Return sockets for every address of the host; all get the same port."""
-    where = f"{at.host}:{at.port}"
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            at.host or None,
-            at.port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )
-    except OSError as error:
-        raise ConfigError([f"{where}: {error.strerror}"]) from error
-    sockets = handed.take(at.bind, [str(address[0]) for *_, address in found], at.port)
-    if sockets:
-        return sockets
-    port = at.port
-    problem = ""
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((address[0], port, *address[2:]))
-        except OSError as error:
-            sock.close()
-            if error.errno == errno.EADDRINUSE:
-                _close_all(sockets)
-                raise ConfigError([f"port {port} of {at.host} is already in use"]) from error
-            problem = error.strerror or str(error)
-            continue
-        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        sockets.append(sock)
-        port = sock.getsockname()[1]
-    if not sockets:
-        raise ConfigError([f"cannot listen on {where}: {problem}"])
-    return sockets
-
-
-def _close_all(sockets: Sequence[socket.socket]) -> None:
-    for each in sockets:
-        each.close()
-
-
-def _url(sock: socket.socket, *, is_tls: bool) -> str:
-    host, port, *_ = sock.getsockname()
-    name = f"[{host}]" if ":" in host else host
-    return f"{'https' if is_tls else 'http'}://{name}:{port}"

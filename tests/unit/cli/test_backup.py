@@ -31,6 +31,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "core.token").write_text("0123456789abcdef0123456789abcdef")
     (home / "plugins" / "a.py").write_text("")
     (home / "plugin-data" / "a.json").write_text("{}")
+    (home / "schemas" / "boss").mkdir(parents=True)
+    (home / "schemas" / "boss" / "current").write_text("0" * 64)
+    (home / "schemas" / "boss" / ".current.x").write_text("half written")
     (home / "api.token").write_text("tl_x")
     for path in home.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -76,14 +79,17 @@ def test_there_and_back_again(call: Call, here: Path, tmp_path: Path):
     assert code == 0, err
     facts = json.loads(out)
     assert facts["rows"]["meta"] >= 1
-    assert facts["files"] == 6
+    assert facts["files"] == 7
     assert stat.S_IMODE((tmp_path / "b.zip").stat().st_mode) == 0o600
     code, out, _ = call("restore", str(tmp_path / "b.zip"), "--to", str(tmp_path / "new"))
     assert code == 0
     new = tmp_path / "new"
     assert "restored to" in out
     assert fence(new) == fence(here)
-    for name in ("trunkline.toml", "core.token", "api.token", "plugins/a.py", "plugin-data/a.json"):
+    for name in (
+        "trunkline.toml", "core.token", "api.token", "plugins/a.py", "plugin-data/a.json",
+        "schemas/boss/current",
+    ):  # fmt: skip
         assert (new / name).read_bytes() == (here / name).read_bytes()
         assert stat.S_IMODE((new / name).stat().st_mode) == 0o600
     touch(new)  # it starts

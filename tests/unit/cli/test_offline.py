@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import json
+import runpy
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
 
+from trunkline import Router
 from trunkline.cli.main import run
 from trunkline.clock import SystemClock
 from trunkline.store.sqlite import SqliteStore
@@ -129,7 +132,7 @@ def test_check_of_a_named_file(write, capsys):
 def test_init_guides_writes_the_certificate_too(capsys, here):
     code, out, _ = call(capsys, "init", "my", "--template", "guides")
     assert code == 0
-    for name in ("trunkline.toml", "ssl/server.crt", "ssl/server.key"):
+    for name in ("trunkline.toml", "xianyu.cookies", "ssl/server.crt", "ssl/server.key"):
         assert f"my/{name}" in out
         assert (here / "my" / name).is_file()
     code, out, err = call(capsys, "check", "-c", "my/trunkline.toml")
@@ -147,7 +150,7 @@ def test_init_guides_never_overwrites_a_certificate(capsys, here):
     assert [path.name for path in here.iterdir()] == ["ssl"]
 
 
-@pytest.mark.parametrize("template", ["blog", "maim", "qq"])
+@pytest.mark.parametrize("template", ["blog", "job", "maim", "qq"])
 def test_what_init_writes_is_good_and_private(capsys, here, template):
     code, out, _ = call(capsys, "init", "my", "--template", template)
     assert code == 0
@@ -159,6 +162,43 @@ def test_what_init_writes_is_good_and_private(capsys, here, template):
     assert "!" not in out
 
 
+def test_init_job_says_what_is_to_be_done_first(capsys, here):
+    _, out, _ = call(capsys, "init", "my", "--template", "job")
+    first, then = out.splitlines()[-2:]
+    assert "into job.cookies, then set enabled = true in trunkline.toml" in first
+    assert "trunkline serve" in then
+    assert "job.cookies, then" not in call(capsys, "init", "you", "--template", "blog")[1]
+
+
+def test_init_shop_needs_the_cookies_and_nothing_else(capsys, here):
+    code, out, _ = call(capsys, "init", "my", "--template", "shop")
+    assert code == 0
+    assert "put the account's cookies into shop.cookies, chmod 600" in out
+    for name in ("trunkline.toml", "plugins/hello.py"):
+        assert (here / "my" / name).stat().st_mode & 0o777 == 0o600
+    code, _, err = call(capsys, "check", "-c", "my/trunkline.toml")
+    assert code == 2
+    assert next(line for line in err.splitlines() if "trunkline.toml:" in line).endswith(
+        "shop.cookies: No such file or directory"
+    )
+    (here / "my" / "shop.cookies").touch(mode=0o600)
+    (here / "my" / "shop.cookies").write_text("unb=2200000000001; cookie2=x")
+    code, out, err = call(capsys, "check", "-c", "my/trunkline.toml")
+    assert (code, err) == (0, "")
+    assert "!" not in out
+    for said, rule in (("老板在吗", "hello"), ("几天到", "shipping"), ("能刀吗", "price")):
+        code, out, _ = call(capsys, "try", said, "-c", "my/trunkline.toml", "--line", "shop")
+        assert rule in out, out
+
+
+def test_the_plugin_of_the_shop_template_works(capsys, here):
+    assert call(capsys, "init", "--template", "shop")[0] == 0
+    plugin = runpy.run_path(str(here / "plugins" / "hello.py"))
+    assert isinstance(plugin["router"], Router)
+    for item, said in (("7", "商品编号是 7"), ("", "商品编号是 未知")):
+        assert asyncio.run(plugin["number"](SimpleNamespace(item=item))) == said
+
+
 def test_init_never_overwrites_and_writes_nothing_then(capsys, here):
     (here / "mai.token").write_text("mine")
     code, _, err = call(capsys, "init", "--template", "maim")
@@ -168,19 +208,10 @@ def test_init_never_overwrites_and_writes_nothing_then(capsys, here):
     assert (here / "mai.token").read_text() == "mine"
 
 
-@pytest.mark.parametrize("template", ["shop", "job"])
-def test_templates_of_later_issues_are_refused(capsys, here, template):
-    code, _, err = call(capsys, "init", "--template", template)
-    assert code == 2
-    assert f"the template {template} is not built yet" in err
-    assert "there are: blog, maim, qq, guides" in err
-    assert list(here.iterdir()) == []
-
-
 def test_an_unknown_template(capsys):
     code, _, err = call(capsys, "init", "--template", "blgo")
     assert code == 2
-    assert "there are: blog, maim, qq, guides" in err
+    assert "there are: blog, maim, qq, shop, job, guides" in err
 
 
 # -- try -------------------------------------------------------------------------------------
@@ -289,3 +320,50 @@ def test_data_of_a_newer_version_is_refused(data, capsys, here):
     code, _, err = call(capsys, "migrate")
     assert code == 1
     assert "newer" in err
+
+
+# -- what ends with a sentence ----------------------------------------------------------------
+
+
+def test_emulate_names_the_line_of_a_script_that_is_no_event(capsys, write):
+    write('# two\n\nhello\n{"post_type": \n', "s.txt")
+    code, _, err = call(
+        capsys, "emulate", "onebot11", "--dial", "ws://127.0.0.1:1/", "--script", "s.txt"
+    )
+    assert code == 2
+    assert "s.txt:4: no JSON object" in err
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fault"),
+    [
+        ("boss", "wrong-id"),
+        ("contact", "malformed"),
+        ("maim", "cut"),
+        ("onebot11", "reorder"),
+        ("xianyu", "demand"),
+    ],
+)
+def test_emulate_lists_the_faults_of_a_dialect(capsys, dialect, fault):
+    code, out, _ = call(capsys, "emulate", dialect, "--fault", "help")
+    assert code == 0
+    assert fault in out.splitlines()
+
+
+@pytest.mark.parametrize("chance", ["2", "-0.1", "nan", "often"])
+def test_emulate_wants_a_probability(capsys, chance):
+    code, _, err = call(capsys, "emulate", "boss", "--port", "0", "--fault", f"half={chance}")
+    assert code == 2
+    assert "P within 0 … 1" in err
+
+
+def test_emulate_wants_a_line_to_say(capsys, write):
+    write("# nothing\n", "s.txt")
+    args = ("emulate", "onebot11", "--dial", "ws://127.0.0.1:1/", "--script", "s.txt")
+    assert call(capsys, *args)[0] == 2
+
+
+def test_outbox_all_is_told_how_states_are_chosen(capsys):
+    code, _, err = call(capsys, "outbox", "--all")
+    assert code == 2
+    assert "trunkline outbox list --state draft" in err

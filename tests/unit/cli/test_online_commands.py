@@ -13,10 +13,12 @@ import web_rows as rows
 from trunkline.cli.main import run
 from trunkline.cli.output import ExitCode
 from trunkline.errors import StoreFull
+from trunkline.exchange.contract import Pace, PaceNow
 from trunkline.ids import format_id
-from trunkline.lines.contract import LineState
+from trunkline.lines.contract import LineState, OddityStatus
 from trunkline.model.address import Address
 from trunkline.model.segment import Image, Text
+from trunkline.store.contract import Beat
 from web_stand import OneFleet, line_status
 from web_world import World, serving
 
@@ -49,6 +51,27 @@ def cli(world: World, *words: str) -> int:
     return run([*words, "-c", str(world.config)])
 
 
+def test_what_waits_for_a_person_is_named_by_lines_and_listed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look = "trunkline inbox list --for-person --line blog"
+    assert cli(world, "inbox", "list", "--for-person") == 0
+    assert capsys.readouterr().out == "Nothing waits for you.\n"
+    handed = Beat(for_person=[(rows.ASKED, rows.BLOG.id)], now_ms=rows.NOW_MS)
+    world.do(world.store.commit(handed))
+    world.fleet.lines = [line_status("blog", last_ms=0)]
+    assert cli(world, "lines") == 0
+    assert f"blog: 1 wait for you: {look}" in capsys.readouterr().out.splitlines()
+    assert cli(world, "inbox", "list", "--for-person", "--line", "blog") == 0
+    _, one, fix = capsys.readouterr().out.splitlines()
+    assert one.startswith(ASKED)
+    assert "trunkline send" in fix
+    assert cli(world, "inbox", "discard", ASKED) == 0
+    capsys.readouterr()
+    assert cli(world, "lines", "show", "blog") == 0
+    assert look not in capsys.readouterr().out
+
+
 # -- lines ----------------------------------------------------------------------------------
 
 
@@ -61,8 +84,9 @@ def test_lines_is_a_table(shared: World, capsys: pytest.CaptureFixture[str]) -> 
         ),
     ]  # fmt: skip
     assert cli(shared, "lines") == 0
-    head, blog, mai, note = capsys.readouterr().out.splitlines()
-    assert head.split() == ["LINE", "DIALECT", "LINK", "STATE", "MODE", "IN/OUT", "LAST"]
+    head, blog, mai, note, drafts = capsys.readouterr().out.splitlines()
+    assert drafts == "blog: 1 in draft: trunkline outbox list --state draft --line blog"
+    assert head.split() == ["LINE", "DIALECT", "LINK", "STATE", "MODE", "TODAY", "IN/OUT", "LAST"]
     assert blog.split() == [
         "blog",
         "contact",
@@ -75,6 +99,7 @@ def test_lines_is_a_table(shared: World, capsys: pytest.CaptureFixture[str]) -> 
         "·",
         "open",
         "auto",
+        "–",
         "3/2",
         "–",
     ]
@@ -88,6 +113,20 @@ def test_lines_json_is_what_the_api_says(shared: World, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["lines"][0]["name"] == "blog"
     assert cli(shared, "lines", "show", "blog", "--json") == 0
     assert json.loads(capsys.readouterr().out)["name"] == "blog"
+
+
+def test_what_was_odd_is_shown_with_its_line(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [OddityStatus("rejected:not_json", "9 bytes\x1b[2J", 3, rows.NOW_MS)]
+    odd += [OddityStatus(f"kind-{number}", "", 1, rows.NOW_MS) for number in range(11)]
+    world.fleet.odd["blog"] = odd
+    assert cli(world, "lines", "show", "blog") == 0
+    shown = capsys.readouterr().out
+    assert "  oddity  rejected:not_json ×3  9 bytes\\x1b[2J  " in shown
+    assert "oddity  kind-8  " in shown
+    assert "kind-9" not in shown
+    assert "… 12  --json" in shown
 
 
 def test_the_language_is_that_of_the_terminal(
@@ -172,6 +211,11 @@ def test_outbox_lists_what_is_not_done(shared: World, capsys: pytest.CaptureFixt
     assert cli(shared, "outbox", "list", "--state", "refused", "--json") == 0
     found = json.loads(capsys.readouterr().out)["deliveries"]
     assert [delivery["id"] for delivery in found] == [REFUSED]
+    assert cli(shared, "outbox", "list", "--state", "refused, uncertain", "--json") == 0
+    found = {row["state"] for row in json.loads(capsys.readouterr().out)["deliveries"]}
+    assert found == {"refused", "uncertain"}
+    assert cli(shared, "outbox", "list", "--state", "refused,odd") == ExitCode.USAGE
+    capsys.readouterr()
     assert cli(shared, "outbox", "show", REFUSED) == 0
     assert "no such user" in capsys.readouterr().out
 
@@ -179,11 +223,61 @@ def test_outbox_lists_what_is_not_done(shared: World, capsys: pytest.CaptureFixt
 def test_outbox_decides(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(world, "outbox", "approve", DRAFT) == 0
     assert capsys.readouterr().out.split() == [DRAFT, "queued"]
-    assert cli(world, "outbox", "approve", DRAFT) == ExitCode.PROBLEM
+    assert cli(world, "outbox", "approve", DRAFT) == 0
+    assert capsys.readouterr().out.split() == [DRAFT, "queued", "(as", "before)"]
     assert cli(world, "outbox", "discard", REFUSED, LOST) == 0
     assert cli(world, "outbox", "requeue", "--group", "restart 1") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "restart 1  1"
     assert cli(world, "outbox", "requeue") == ExitCode.USAGE
+
+
+def test_a_draft_is_approved_with_other_words(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(world, "outbox", "show", DRAFT) == 0
+    shown = capsys.readouterr().out
+    assert f"trunkline outbox approve {DRAFT}" in shown
+    assert "of use until" in shown
+    assert cli(world, "outbox", "approve", DRAFT, "--text", "亲，包邮", "--json") == 0
+    (moved,) = json.loads(capsys.readouterr().out)["moved"]
+    assert (moved["id"], moved["state"]) == (DRAFT, "queued")
+    assert cli(world, "outbox", "show", DRAFT, "--json") == 0
+    delivery = json.loads(capsys.readouterr().out)
+    assert (delivery["text"], delivery["source"]) == ("亲，包邮", "person")
+    assert cli(world, "outbox", "approve", DRAFT, "--text", " ") == ExitCode.USAGE
+    assert cli(world, "outbox", "approve", DRAFT, REFUSED, "--text", "x") == ExitCode.USAGE
+    assert "one draft" in capsys.readouterr().err
+
+
+def test_one_that_cannot_be_approved_keeps_no_other_from_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(world, "outbox", "approve", REFUSED, "d-0", DRAFT) == ExitCode.USAGE
+    heard = capsys.readouterr()
+    assert heard.out.split() == [DRAFT, "queued"]
+    assert f"{REFUSED}: " in heard.err
+    assert "requeue" in heard.err
+    assert "d-0: " in heard.err
+    assert cli(world, "outbox", "discard", LOST, LOST, REFUSED) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_pace_is_shown_where_it_is_waited_for(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.fleet.lines = [line_status("core")]
+    world.desk.paces["core"] = PaceNow(Pace(6000, 150), 38, rows.NOW_MS + 6000)
+    assert cli(world, "lines") == 0
+    assert "38/150" in capsys.readouterr().out
+    assert cli(world, "lines", "show", "core") == 0
+    shown = capsys.readouterr().out
+    assert "pace · one every 6 s · sent today 38/150 · next not before 01-01 " in shown
+    assert cli(world, "outbox") == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if " queued " in line]
+    assert "waits for pace until 01-01 " in row
+    world.desk.paces["core"] = PaceNow(Pace(0, 150), 38, 0)
+    assert cli(world, "outbox") == 0
+    assert "pace" not in capsys.readouterr().out
 
 
 def test_inbox_lists_requests_and_decides(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,11 @@ import stat
 import pytest
 
 from trunkline.cli.main import run
+from trunkline.cli.rules import _apply
 from trunkline.config import load_config
+from trunkline.configuration.importing import compare
+from trunkline.configuration.sheets import SheetRow
+from trunkline.errors import ConfigError
 
 HEAD = """\
 # 我的店
@@ -141,9 +145,61 @@ def test_what_cannot_be_loaded_is_not_written(file, here, capsys):
     code, _, err = call(capsys, "rules", "import", "t.csv", "--yes")
     assert code == 2
     assert "reply" in err
+    assert call(capsys, "rules", "import", "t.csv")[0] == 2  # and the preview knows
     assert file.read_bytes() == before
     assert not list(here.glob(".trunkline*"))
     assert not list(here.glob("*.bak"))
+
+
+def test_a_table_that_does_not_fit_is_told_by_the_preview(file, here, capsys):
+    rows = "".join(f"词{nth},{'好' * 200}\n" for nth in range(2_000))
+    (here / "t.csv").write_text(f"关键词,回复\n{rows}", "utf-8")
+    for more in ((), ("--yes",)):
+        code, out, err = call(capsys, "rules", "import", "t.csv", *more)
+        assert (code, out.splitlines()[0]) == (2, "2000 new, 0 changed, 0 removed, 0 the same")
+        assert f"it does not fit: {file} would have 1." in err
+        assert "leave rows out" in err
+        assert ".trunkline" not in err
+    assert file.read_text("utf-8") == HEAD + RULES
+
+
+def test_a_formula_without_its_result_is_told_where_it_stands(file, here, capsys):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["关键词", "回复"])
+    book.active.append(["价格", "=1+1"])
+    book.save(here / "t.xlsx")
+    code, _, err = call(capsys, "rules", "import", "t.xlsx")
+    assert code == 2
+    assert "t.xlsx:B2: a formula without its result" in err
+
+
+def test_a_preview_is_shown_where_nothing_can_be_written(file, capsys, monkeypatch):
+    def refuse(*_args, **_more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    assert call(capsys, "rules", "import", "t.csv")[:1] == (0,)
+    assert call(capsys, "rules", "import", "t.csv", "--yes")[0] == 1
+
+
+def test_a_file_that_was_broken_meanwhile_is_named_as_people_know_it(file):
+    loaded = load_config(file, {})
+    file.write_text(HEAD + "dayly = 1\n", "utf-8")
+    changes = compare(loaded.rules, [SheetRow("你好", "", "您好", 1)], "", is_replacing=False)
+    with pytest.raises(ConfigError) as caught:
+        _apply(loaded, changes, "", is_written=True)
+    assert caught.value.problems[0].startswith("trunkline.toml:9 [lines.shop2] dayly")
+    assert file.read_text("utf-8") == HEAD + "dayly = 1\n"
+
+
+def test_silence_is_named_in_the_preview(file, here, capsys, monkeypatch):
+    (here / "t.csv").write_text("广告,,\n发货,1,\n", "utf-8")
+    out = call(capsys, "rules", "import", "t.csv", "--line", "shop")[1]
+    assert "  + 广告 → (silence)" in out
+    assert "  ~ 发货 [1]: 今天 → (silence)" in out
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert "  + 广告 → （不回复）" in call(capsys, "rules", "import", "t.csv")[1]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,17 @@ def test_what_cannot_be_done_is_2(
     assert world.desk.takeovers == []
 
 
+def test_no_next_step_is_the_interface_of_programs(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli(world, WHERE, "--for", "2d")
+    said = capsys.readouterr().err
+    assert "openapi" not in said
+    assert "--help" in said
+    cli(world, "--help")
+    assert "at most 24h" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("words", "span_s"),
     [("90", 90), ("90s", 90), ("30m", 1800), ("30 min", 1800), ("1.5h", 5400), ("1D", 86_400)],

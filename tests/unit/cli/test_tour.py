@@ -13,8 +13,9 @@ from trunkline.cli.cert import make_certificate
 from trunkline.cli.main import run
 from trunkline.cli.output import CommandFailed
 from trunkline.cli.tour import plan
+from trunkline.clock import SystemClock
 from trunkline.config import check_listening, load_config
-from trunkline.configuration.guides import MAIN_PORT, PLACES
+from trunkline.configuration.guides import MAIN_PORT, PLACES, SELLER
 from trunkline.dialects.registry import DIALECTS
 
 
@@ -59,7 +60,7 @@ def test_what_it_writes_is_good_and_safe(here, tmp_path_factory):
     config = load_config(path, os.environ)
     assert config.warnings == ()
     assert check_listening(config) == []
-    assert list(config.lines) == [place.line for place in tour.places]
+    assert list(config.lines) == [*(place.line for place in tour.places), "xianyu", "boss"]
     for place in tour.places:
         options = config.lines[place.line]
         assert options.dedupe is False
@@ -69,8 +70,58 @@ def test_what_it_writes_is_good_and_safe(here, tmp_path_factory):
         assert all(path.startswith("/ws/") for path in served[len(place.paths) :])
         expected = str(here / "ssl/server.crt") if place.has_tls else ""
         assert options.tls_cert == expected
+    assert config.lines["xianyu"].own_hosts == {"127.0.0.1"}
+    assert config.lines["xianyu"].cookie_text.startswith(f"unb={SELLER};")
+    job = config.lines["boss"]
+    assert (job.own_hosts, job.mode, job.daily) == ({"127.0.0.1"}, "auto", 0)
+    assert job.cookie_text.startswith("wt=")
+    for name in ("xianyu.cookies", "boss.cookies", "trunkline.toml"):
+        assert path.with_name(name).stat().st_mode & 0o777 == 0o600
     [rule] = config.rules
     assert (rule.match, rule.reply) == ("any", "收到：{send_message}")
+
+
+async def test_the_line_of_guide_001_is_led_to_a_market_of_its_own(here):
+    tour = plan(0, PLACES[:1], is_plain=True)
+    path = tour.write(here)
+    (market, gateway), where = await tour.open_platforms(SystemClock())
+    try:
+        options = load_config(path, os.environ | where).lines["xianyu"]
+        assert options.url == tour.market_url
+        assert options.http_url == options.upload_url == "http" + tour.market_url[2:-1]
+        lines = {"contact": SimpleNamespace(where=("ws://127.0.0.1:1/contact",))}
+        told = "\n".join(tour.tell(lines, "http://127.0.0.1:1"))
+        assert "POST http://127.0.0.1:1/xianyu/reply  the reply service" in told
+        cookies = told.partition("COOKIES_STR='")[2].partition("'")[0]
+        assert f"export WEBSOCKET_URL={tour.market_url} COOKIES_STR='unb=" in told
+        assert cookies != options.cookie_text, "who reads is another account than the line"
+    finally:
+        await market.stop()
+        await gateway.stop()
+
+
+async def test_the_line_of_guide_000_is_led_to_a_gateway_of_its_own(here):
+    """Source: guides 2 "the Boss and 闲鱼 emulators with one account each, and a line to each" """
+    tour = plan(0, PLACES[:1], is_plain=True)
+    path = tour.write(here)
+    platforms, where = await tour.open_platforms(SystemClock())
+    try:
+        options = load_config(path, os.environ | where).lines["boss"]
+        assert options.url == tour.job_url == tour.platforms["gateway"]
+        assert options.url == "ws" + options.http_url.removeprefix("http") + "/chatws"
+        assert options.url != tour.market_url
+        lines = {"contact": SimpleNamespace(where=("ws://127.0.0.1:1/contact",))}
+        told = "\n".join(tour.tell(lines, "http://127.0.0.1:1"))
+        assert f"export BOSS_URL={options.url} BOSS_HTTP_URL={options.http_url}\n" in told
+        cookies = told.partition("echo '")[2].partition("'")[0]
+        world = platforms[1].world
+        mine, reader = (world.gateway.account(it) for it in (options.cookie_text, cookies))
+        assert mine
+        assert reader
+        assert mine.uid != reader.uid
+    finally:
+        for platform in platforms:
+            await platform.stop()
 
 
 def test_a_taken_port_is_named_and_left_out(table):
@@ -82,7 +133,7 @@ def test_a_taken_port_is_named_and_left_out(table):
         )
         for place in tour.places
     }
-    told = "\n".join(tour.tell(lines))
+    told = "\n".join(tour.tell(lines, "http://127.0.0.1:1"))
     assert f"port {table[-1].port} is taken: left out" in told
     assert tour.certificate is None, "nothing is left that has TLS"
     for place in tour.places:

@@ -66,6 +66,9 @@ def test_a_model_has_an_excuse_by_itself(load):
     ("text", "place"),
     [
         ('[assistant]\nmodel = "m"', "base_url and model"),
+        (MODEL + "max_discount_percent = 101", "max_discount_percent"),
+        (MODEL + "[assistant.prices]\n1 = -1", "prices"),
+        (MODEL + '[assistant.prices]\n1 = "x"', "prices"),
         ('[assistant]\nbase_url = "https://h/v1"', "base_url and model"),
         ('[assistant]\nbase_url = "h/v1"\nmodel = "m"', "base_url"),
         (MODEL + "timeout_s = 0", "timeout_s"),

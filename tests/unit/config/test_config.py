@@ -297,9 +297,9 @@ ONE_PROBLEM = [
     ("[log]\nkeep = -1", ":2 [log] keep: must be at least 0"),
     ('[log]\nlevel = "loud"', ":2 [log] level: must be 'debug', 'info', 'warning' or 'error'"),
     ('[lines."a b"]\ndialect = "contact"', "a line's name has no spaces"),
-    ("[lines.a]", ":1 [lines.a]: dialect is required: one of contact, maim"),
+    ("[lines.a]", ":1 [lines.a]: dialect is required: one of boss, contact, maim"),
     ('[lines.a]\ndialect = "miam"', 'dialect: unknown dialect; did you mean "maim"?'),
-    ('[lines.a]\ndialect = "irc"', "dialect: unknown dialect; known: contact, maim"),
+    ('[lines.a]\ndialect = "irc"', "dialect: unknown dialect; known: boss, contact, maim"),
     ('[lines.a]\ndialect = "maim"\nrole = "kore"', "must be one of core, adapter"),
     ('[lines.a]\ndialect = "contact"\nlink = "dial"\nurl = "ws://h"', "cannot link"),
     ('[lines.a]\ndialect = "contact"\nlink = "both"', "link: must be 'listen' or 'dial'"),
@@ -323,6 +323,8 @@ ONE_PROBLEM = [
     (CORE + "token = 1", ":4 [lines.core] token: expects"),
     ('[lines.m]\ndialect = "maim"\nrole = "adapter"', "url: is required: where to dial"),
     ('[[rules]]\nname = "a"\nreply = "x"', ":1 [[rules]] #1 keywords: is required"),
+    (RULE + 'reply = "x"\nnotice = "order"', "notice: such a rule answers what nobody said"),
+    ('[[rules]]\nnotice = " "\nreply = "x"', "is empty and would match nothing"),
     (RULE, "reply: is required"),
     (RULE + 'then = "person"\nreply = "x"', "hands over and sends no reply"),
     (RULE + 'reply = "x"\nimage = "no.png"', ":5 [[rules]] #1 image: cannot read"),
@@ -352,19 +354,50 @@ NOT_BUILT = [
     '[[bridges]]\nbetween = ["a", "b"]',
     '[[notify]]\nto = "x"',
     '[store]\nurl = "postgresql://h/db"',
-    '[lines.a]\ndialect = "boss"\ncookies = "x"',
-    '[lines.a]\ndialect = "boss"',
-    '[lines.a]\ndialect = "contact"\nevery_s = 600',
+    '[lines.a]\ndialect = "boss"\ncookies = "wt=1"\nheartbeat_timeout_s = 5.0',
     '[lines.a]\ndialect = "xianyu"\ncookies = "unb=1"\nsubprotocol = "x"',
     CORE + 'alias = "x"',
     '[lines.m]\ndialect = "maim"\nrole = "adapter"\nurl = "ws://h"\nuser_agent = "x"',
 ]
 
 
+def test_any_line_may_have_a_pace(load, problems):
+    line = load('[lines.a]\ndialect = "contact"\nevery_s = 6\ndaily = 150').lines["a"]
+    assert (line.every_s, line.daily) == (6.0, 150)
+    (found,) = problems('[lines.a]\ndialect = "contact"\nevery_s = 6\ndaily = -1')
+    assert "[lines.a] daily" in found
+
+
 def test_a_seller_needs_cookies(problems):
     (found,) = problems('[lines.shop]\ndialect = "xianyu"')
     assert "[lines.shop] cookies" in found
     assert "required" in found
+
+
+BOSS = '[lines.job]\ndialect = "boss"\ncookies = "wt=1"\n'
+
+
+def test_a_job_seeker_needs_cookies_and_drafts_at_the_platforms_pace(load, problems):
+    line = load(BOSS).lines["job"]
+    assert (line.mode, line.every_s, line.daily) == ("draft", 6.0, 150)
+    (found,) = problems('[lines.job]\ndialect = "boss"')
+    assert "[lines.job] cookies" in found
+    (found,) = problems('[lines.job]\ndialect = "boss"\ncookies = "nothing of the kind"')
+    assert "copy the whole string" in found
+
+
+def test_a_resume_picture_is_read_with_the_configuration(load, problems, tmp_path):
+    png = b"\x89PNG\r\n\x1a\n" + b"x" * 20
+    (tmp_path / "cv.png").write_bytes(png)
+    line = load(BOSS + 'send_resume_image = true\nresume_image = "cv.png"').lines["job"]
+    assert line.picture == png
+    (found,) = problems(BOSS + 'resume_image = "gone.png"')
+    assert "[lines.job] resume_image: cannot read" in found
+    (tmp_path / "cv.txt").write_text("no picture")
+    (found,) = problems(BOSS + 'resume_image = "cv.txt"')
+    assert "is none of PNG" in found
+    (found,) = problems(BOSS + "send_resume_image = true")
+    assert "[lines.job] resume_image: is required" in found or "resume_image is required" in found
 
 
 @pytest.mark.parametrize("text", NOT_BUILT)
@@ -443,9 +476,22 @@ def test_line_numbers_survive_long_strings_and_dotted_keys(problems):
 # -- lines against each other ----------------------------------------------------------------
 
 
+TAKEN = (
+    "[lines.two] path: /ws on the main port belongs to line core already; "
+    "give it another path, or a bind of its own"
+)
+
+
+def test_one_mistake_is_one_sentence_however_many_paths_a_dialect_has(problems):
+    """Two lines of frameworks were 24 problems, of a key that nobody had written."""
+    (found,) = problems('[lines.a]\ndialect = "onebot11"\n[lines.b]\ndialect = "onebot11"\n')
+    assert "[lines.b] path: " in found
+    assert found.endswith("belongs to line a already; give it another path, or a bind of its own")
+
+
 def test_two_lines_may_not_own_one_path_of_one_socket(problems):
     (found,) = problems(CORE + '[lines.two]\ndialect = "maim"\n')
-    assert found.endswith("[lines.two] path: /ws on the main port belongs to line core already")
+    assert found.endswith(TAKEN)
 
 
 def test_lines_of_two_dialects_may_own_one_path(load):
@@ -461,7 +507,7 @@ def test_a_third_line_must_be_told_from_each(problems):
         CORE + '[lines.blog]\ndialect = "contact"\npath = "/ws"\naliases = []\n'
         '[lines.two]\ndialect = "maim"\n'
     )
-    assert found.endswith("[lines.two] path: /ws on the main port belongs to line core already")
+    assert found.endswith(TAKEN)
 
 
 def test_a_dialect_without_marks_shares_no_path():
@@ -619,6 +665,46 @@ def test_what_only_warns(load, tmp_path):
     assert 'no line is called cor; did you mean "core"?' in config.warnings[2]
     path.chmod(0o644)
     assert any("can be read by others" in text for text in load_config(path, {}).warnings)
+
+
+NOTICE = """
+[lines.shop]
+dialect = "xianyu"
+cookies = "unb=1"
+[lines.job]
+dialect = "boss"
+cookies = "wt=1"
+[[rules]]
+reply = "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('notice = "order:payed"', 'is called order:payed; did you mean "order:paid"?'),
+        ('notice = ["order:paid", "zzzz"]', "is called zzzz"),
+        ('notice = "order:paid"\nlines = ["job"]', "is called order:paid"),
+    ],
+)
+def test_a_notice_that_never_comes_is_warned_of(load, keys, said):
+    (warning,) = load(NOTICE + keys + "\n").warnings
+    assert warning.startswith("trunkline.toml:10 [[rules]] #1 notice: no notice of these lines")
+    assert warning.endswith(said)
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["order", "order:*", "*", "system:tips", "action:37", "card", "card:job", "gap", "action:*"],
+)
+def test_notices_that_come_are_no_warning(load, names):
+    assert load(NOTICE + f'notice = "{names}"\n').warnings == ()
+
+
+def test_where_peers_make_up_names_only_what_is_very_near_is_warned_of(load):
+    text = CORE + f'token = "{STRONG}"\n' + NOTICE
+    assert load(text + 'notice = "notify"\n').warnings == ()  # not far from boss's "notice"
+    assert "order:paid" in load(text + 'notice = "order:payed"\n').warnings[0]
 
 
 def test_a_good_configuration_has_no_warnings(load):

@@ -49,6 +49,11 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(tmp_path):
         ("a,,b\r\n", [("a", "", "b", 1)]),
         ("关键词,商品ID,回复\na,1,b\n", [("a", "1", "b", 2)]),
         ("Keyword,item,reply\na,1,b\n", [("a", "1", "b", 2)]),
+        ("关键词,回复\na,b\n", [("a", "", "b", 2)]),
+        ("回复内容,关键字,商品ID\nb,a,1\n", [("a", "1", "b", 2)]),
+        ("\nREPLY, Item_ID ,,keywords\nb,1,,a\n", [("a", "1", "b", 3)]),
+        ("关键词,回复\na\n", [("a", "", "", 2)]),
+        ("回复,,b\n", [("回复", "", "b", 1)]),
         ("a\n", [("a", "", "", 1)]),
         (" a , 1 , b ,more\n\n,,\nc,,d", [("a", "1", " b ", 1), ("c", "", "d", 4)]),
         ("", []),
@@ -69,6 +74,11 @@ def test_a_table_of_an_old_spreadsheet_program_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
+        ("关键词,备注,回复\na,b,c\n".encode(), ["“备注”; there are: 关键词 / keyword /"]),
+        ("触发词,商品ID,回复\na,1,c\n".encode(), ["“触发词”; there are"]),
+        ("关键词,商品ID\na,1\n".encode(), ["is missing; there are"]),
+        (b"keyword,reply,reply\na,b,c\n", ["two columns mean the same"]),
+        (b"a,b\n", ["as in: keyword,reply"]),
         (b"a,,b\n,1,c\n , ,d\n", [":2", ":3"]),
         (b'a,"b', ["is no CSV"]),
         (b"\xff\xff\xff", ["UTF-8"]),
@@ -98,6 +108,28 @@ def test_numbers_of_a_workbook_are_texts(tmp_path):
         SheetRow("价格", "900000000001", "12.5", 1),
         SheetRow("货", "1", "", 3),
     ]
+
+
+@needs_xlsx
+def test_a_formula_without_its_result_is_refused_where_it_stands(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["回复", "关键词"])
+    book.active.append(["好", "在吗"])
+    book.active.append(['=A2&"!"', "价格"])
+    path = tmp_path / "k.xlsx"
+    book.save(path)
+    with pytest.raises(ConfigError, match=r"A3: .*formula without its result"):
+        read_sheet(path)
+
+
+@needs_xlsx
+def test_columns_of_a_workbook_go_by_their_names(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["回复", "关键词"])
+    book.active.append(["好", "在吗"])
+    path = tmp_path / "k.xlsx"
+    book.save(path)
+    assert read_sheet(path) == [SheetRow("在吗", "", "好", 2)]
 
 
 @needs_xlsx

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from trunkline.clock import FakeClock
 from trunkline.ids import SystemIds, format_id, id_at, parse_id
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState
-from trunkline.store.contract import EventKind, InboxRow, InboxState, OutboxRow
+from trunkline.store.contract import MAX_LIFE_MS, EventKind, InboxRow, InboxState, OutboxRow
 from trunkline.web.schemas import to_delivery, to_message
 
 CONVERSATION = ConversationState(1, "blog", "", "visitor", "v-1")  # type: ignore[arg-type]
@@ -72,3 +73,16 @@ def test_what_left_late_says_how_late(state: DeliveryState, wait_ms: int, late_s
     settled_ms = 10_000 + wait_ms if wait_ms > 0 else 0
     row = OutboxRow(17, 1, state, 10_000, b"", settled_ms=settled_ms)  # type: ignore[arg-type]
     assert to_delivery(row, CONVERSATION, None).late_s == late_s
+
+
+def test_what_a_person_approved_was_late_from_then_on() -> None:
+    approved_ms = 10_000 + 3_600_000
+    row = OutboxRow(
+        17, 1, DeliveryState.SENT, 10_000, b"",  # type: ignore[arg-type]
+        expires_ms=approved_ms + MAX_LIFE_MS, settled_ms=approved_ms + 200,
+    )  # fmt: skip
+    assert to_delivery(row, CONVERSATION, None).late_s == 0.0
+    later = msgspec.structs.replace(row, settled_ms=approved_ms + 20_000)
+    assert to_delivery(later, CONVERSATION, None).late_s == 20.0
+    own = msgspec.structs.replace(later, expires_ms=10_000 + 120_000, settled_ms=30_000)
+    assert to_delivery(own, CONVERSATION, None).late_s == 20.0

@@ -7,13 +7,24 @@ from typing import Final
 
 from fastapi import Response
 
+from trunkline.errors import StoreUnavailable
 from trunkline.lines.contract import CredentialRefused, LineStatus
 from trunkline.web.live import Shown, Viewer
 from trunkline.web.problem import Problem, Said
-from trunkline.web.schemas import CredentialIn, LineOut, LinesOut, ModeIn, format_time, to_line
+from trunkline.web.schemas import (
+    CredentialIn,
+    LineOut,
+    LinesOut,
+    ModeIn,
+    Waiting,
+    format_time,
+    to_line,
+)
 from trunkline.web.services import Services, Using
 
 from .table import GET, POST, PUT, Route
+
+COUNTED: Final = 100_000  # of all lines: a number for people
 
 
 def find_line(services: Services, name: str) -> LineStatus:
@@ -32,32 +43,37 @@ def find_line(services: Services, name: str) -> LineStatus:
 
 async def list_lines(services: Using) -> LinesOut:
     """List all lines in file order."""
-    return LinesOut(lines=[to_line(status) for status in services.fleet.statuses()])
+    waiting = await _waiting(services)
+    shown = [
+        to_line(status, services.desk.pace(status.name), waiting(status.name))
+        for status in services.fleet.statuses()
+    ]
+    return LinesOut(lines=shown)
 
 
 async def show_line(services: Using, name: str) -> LineOut:
     """Show one line."""
-    return to_line(find_line(services, name))
+    return await _show(services, name)
 
 
 async def pause_line(services: Using, name: str) -> LineOut:
     """Stay connected and store, but send nothing."""
-    return _steer(services, name, services.fleet.pause)
+    return await _steer(services, name, services.fleet.pause)
 
 
 async def resume_line(services: Using, name: str) -> LineOut:
     """End a pause; what waits leaves."""
-    return _steer(services, name, services.fleet.resume)
+    return await _steer(services, name, services.fleet.resume)
 
 
 async def reconnect_line(services: Using, name: str) -> LineOut:
     """Dial now, also from FAILED; a listening line closes its links."""
-    return _steer(services, name, services.fleet.reconnect)
+    return await _steer(services, name, services.fleet.reconnect)
 
 
 async def set_mode(services: Using, name: str, wanted: ModeIn) -> LineOut:
-    """Set the mode until the next start."""
-    return _steer(services, name, lambda line: services.fleet.set_mode(line, wanted.mode))
+    """Set the mode until the next start. Drafts that wait go on waiting for a person."""
+    return await _steer(services, name, lambda line: services.fleet.set_mode(line, wanted.mode))
 
 
 async def give_credential(services: Using, name: str, given: CredentialIn) -> LineOut:
@@ -67,7 +83,7 @@ async def give_credential(services: Using, name: str, given: CredentialIn) -> Li
         await services.fleet.give_credential(name, given.credential.get_secret_value())
     except CredentialRefused as error:
         raise Problem("invalid", str(error)) from error
-    return to_line(find_line(services, name))
+    return await _show(services, name)
 
 
 async def stream_frames(services: Using, name: str) -> Response:
@@ -85,10 +101,27 @@ async def stream_frames(services: Using, name: str) -> Response:
     return services.live.open(watch)
 
 
-def _steer(services: Services, name: str, act: Callable[[str], None]) -> LineOut:
+async def _steer(services: Services, name: str, act: Callable[[str], None]) -> LineOut:
     find_line(services, name)
     act(name)
-    return to_line(find_line(services, name))
+    return await _show(services, name)
+
+
+async def _show(services: Services, name: str) -> LineOut:
+    status = find_line(services, name)
+    waiting = await _waiting(services)
+    oddities = services.fleet.oddities(name)
+    return to_line(status, services.desk.pace(name), waiting(name), oddities)
+
+
+async def _waiting(services: Services) -> Callable[[str], Waiting]:
+    """Return how to tell what waits for a person on a line."""
+    try:
+        drafts = await services.store.drafts(COUNTED)
+        messages = await services.store.for_person(COUNTED)
+    except StoreUnavailable:
+        drafts = messages = {}  # a line can be seen and steered while the store is away
+    return lambda name: Waiting(drafts.get(name, 0), messages.get(name, 0))
 
 
 ROUTES: Final = (

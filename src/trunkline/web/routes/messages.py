@@ -46,6 +46,7 @@ class MessagesQuery(BaseModel):
 
     Attributes:
         after: only newer ones, oldest first.
+        for_person: only those that wait for a person.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -56,6 +57,7 @@ class MessagesQuery(BaseModel):
     limit: int = Field(50, ge=1, le=200)
     state: list[StateName] = []
     kind: list[KindName] = []
+    for_person: bool = False
 
 
 async def list_messages(services: Using, wanted: Annotated[MessagesQuery, Query()]) -> MessagesOut:
@@ -67,6 +69,7 @@ async def list_messages(services: Using, wanted: Annotated[MessagesQuery, Query(
         after=read_message_id(wanted.after) if wanted.after else 0,
         cursor=wanted.cursor,
         limit=wanted.limit,
+        is_for_person=wanted.for_person,
     )
     page = await read_page(asked)
     shown = [to_message(row, conversation) for row, conversation in page.rows]
@@ -130,11 +133,11 @@ async def requeue_message(services: Using, ident: str) -> MovedOut:
 
 
 async def discard_message(services: Using, ident: str) -> MovedOut:
-    """Put a message away that could not be processed, or a request that is dealt with."""
+    """Put a message away: it could not be processed, or what it asks a person is dealt with."""
     message = read_message_id(ident)
     row, _ = await _find(services, message)
     sources = [InboxState.DEAD, InboxState.WAITING]
-    if row.kind is EventKind.REQUEST:
+    if row.kind is EventKind.REQUEST or row.is_for_person:
         sources.append(InboxState.DONE)
     return await _move(services, message, sources, InboxState.DISCARDED)
 

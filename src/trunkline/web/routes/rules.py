@@ -33,6 +33,7 @@ class RuleOut(Shape):
     priority: int
     is_enabled: bool
     then: str
+    notices: list[str]
 
 
 class DefaultOut(Shape):
@@ -151,6 +152,7 @@ def _to_rule(spec: RuleSpec) -> RuleOut:
         priority=spec.priority,
         is_enabled=spec.is_enabled,
         then=spec.then,
+        notices=list(spec.notices),
     )
 
 

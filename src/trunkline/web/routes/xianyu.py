@@ -63,7 +63,7 @@ class ReplyIn(BaseModel):
     chat_id: str
 
 
-class SaidOut(BaseModel):
+class ReplyTextOut(BaseModel):
     """What is said: a text, or `__IMAGE_SEND__` and the address of a picture."""
 
     send_msg: str
@@ -73,7 +73,7 @@ class ReplyOut(BaseModel):
     """An answer."""
 
     code: Literal[200] = 200
-    data: SaidOut = Field(...)
+    data: ReplyTextOut = Field(...)
 
 
 async def require_json(request: Request) -> None:
@@ -102,7 +102,7 @@ async def reply(
     reason = reason_of(verdict)
     if reason is not Reason.ANSWERED:
         raise Problem("not-found", _DETAILS[reason])
-    return ReplyOut(data=SaidOut(send_msg=_to_text(verdict)))
+    return ReplyOut(data=ReplyTextOut(send_msg=_to_text(verdict)))
 
 
 def _to_turn(services: Services, wanted: ReplyIn) -> Turn:

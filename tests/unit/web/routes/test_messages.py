@@ -13,6 +13,7 @@ from trunkline.clock import FakeClock
 from trunkline.ids import format_id
 from trunkline.model.address import Address
 from trunkline.model.segment import Image, Text
+from trunkline.store.contract import Beat
 from trunkline.store.sqlite import SqliteStore
 from trunkline.web.app import make_app
 from web_stand import TOKEN, OneDesk, make_services
@@ -25,6 +26,7 @@ class Api:
     """The application over a real store."""
 
     def __init__(self, store: SqliteStore) -> None:
+        self.store = store
         self.desk = OneDesk()
         self.app = make_app(make_services(store, desk=self.desk))
 
@@ -59,6 +61,7 @@ async def test_messages_are_listed_newest_first(api: Api) -> None:
         "id": ASKED, "kind": "message", "state": "done", "at": "2026-01-01T00:00:00.000Z",
         "line": "blog", "address": "blog/visitor:v-1", "sender": "Ana", "name": "",
         "text": "价格\x1b[31m?[图片]", "item": "7788", "attempts": 1, "reason": "",
+        "for_person": False,
     }  # fmt: skip
     request = page["messages"][1]
     assert (request["kind"], request["name"], request["text"]) == ("request", "contact", "call me")
@@ -164,6 +167,19 @@ async def test_a_request_can_be_put_away_an_answered_message_cannot(api: Api) ->
     assert (await api.get(f"{PATH}/{REQUESTED}"))["message"]["state"] == "discarded"
     assert (await api.post(f"{PATH}/{ASKED}/discard")).status == 409
     assert (await api.post(f"{PATH}/{ASKED}/requeue")).status == 409
+
+
+async def test_what_waits_for_a_person_is_listed_and_put_away(api: Api) -> None:
+    await api.store.commit(Beat(for_person=[(rows.ASKED, rows.BLOG.id)], now_ms=rows.NOW_MS))
+    (one,) = (await api.get(f"{PATH}?for_person=true"))["messages"]
+    assert (one["id"], one["state"], one["for_person"]) == (ASKED, "done", True)
+    assert (await api.get(f"{PATH}?for_person=true&line=core"))["messages"] == []
+    assert (await api.get(f"{PATH}?for_person=true&kind=notice"))["messages"] == []
+    assert len((await api.get(PATH))["messages"]) == 3
+    assert (await api.post(f"{PATH}/{ASKED}/discard")).status == 200
+    assert (await api.get(f"{PATH}?for_person=true"))["messages"] == []
+    put_away = (await api.get(f"{PATH}/{ASKED}"))["message"]
+    assert (put_away["state"], put_away["for_person"]) == ("discarded", False)
 
 
 # -- sending --------------------------------------------------------------------------------

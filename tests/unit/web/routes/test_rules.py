@@ -38,7 +38,7 @@ async def test_the_rules_in_use_are_shown() -> None:
     assert shown["rules"][2] == {
         "name": "pic", "lines": [], "items": [], "keywords": ["图"], "excepts": [],
         "match": "contains", "reply": "看图", "has_image": True, "priority": 0,
-        "is_enabled": True, "then": "draft",
+        "is_enabled": True, "then": "draft", "notices": [],
     }  # fmt: skip
     assert shown["default_replies"] == [
         {"lines": [], "items": [], "reply": "稍等", "limit": 1, "per": "day", "is_enabled": True}
