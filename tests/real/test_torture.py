@@ -95,7 +95,12 @@ def test_a_missing_unique_index_is_caught(tmp_path: Path):
         ),
         (
             "store/sqlite/queries.sql",
-            "ON CONFLICT (key, conversation) DO NOTHING",
+            "1, '', ?, ?)\nON CONFLICT (key, conversation) DO NOTHING",
+            "1, '', ?, ?)\nON CONFLICT DO NOTHING",
+        ),
+        (
+            "store/sqlite/queries.sql",
+            "ON CONFLICT (key, conversation) DO NOTHING",  # of the other rows
             "ON CONFLICT DO NOTHING",
         ),
     )
