@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -155,6 +156,20 @@ def _run(path: Path, port: int | None, tour: Tour | None, *, is_demo: bool) -> i
     return run_loop(main)
 
 
+def _addresses(name: str, where: Sequence[str]) -> list[str]:
+    """Return one row a port: its main address, and how many paths more answer there."""
+    ports: dict[str, list[str]] = {}
+    for address in where:
+        ports.setdefault(urlsplit(address).netloc, []).append(address)
+    return [f"{name:<11} {main}{_more(len(others))}" for main, *others in ports.values()]
+
+
+def _more(others: int) -> str:
+    if not others:
+        return ""
+    return text(f"（另有 {others} 个路径）", f" (and {others} more paths)")
+
+
 def _greet(app: App, ready: Ready, tour: Tour | None) -> None:
     """Say where things are, on stderr: stdout has the `ready` line alone."""
     lines = [
@@ -168,7 +183,7 @@ def _greet(app: App, ready: Ready, tour: Tour | None) -> None:
     lines.append(text(f"API 令牌    {ready.token_file}", f"API token   {ready.token_file}"))
     if tour is None:
         for line in app.lines.values():
-            lines.extend(f"{line.name:<11} {where}" for where in line.where)
+            lines.extend(_addresses(line.name, line.where))
     else:
         lines.extend(tour.tell(app.lines, ready.url))
     if app.config.open_lines:
