@@ -211,13 +211,8 @@ def _rules() -> str:
 
 
 def _not_built() -> str:
-    links = "; ".join(
-        f'{name} `role = "{role}"` with `link = "{link}"`'
-        for name, role, link in sorted(notbuilt.LINKS)
-    )
     rows = [
         ("tables", ", ".join(code(f"[[{name}]]") for name in sorted(notbuilt.TABLES))),
-        ("dialects", ", ".join(map(code, sorted(notbuilt.DIALECTS)))),
         *(
             (
                 code(f"[{table_name}]") if table_name != "lines" else "`[lines.NAME]`",
@@ -230,9 +225,7 @@ def _not_built() -> str:
             )
             for table_name, keys in notbuilt.KEYS.items()
         ),
-        *([("directions", links)] if links else []),
         ("`[store] url`", ", ".join(code(scheme) for scheme in notbuilt.STORE_SCHEMES)),
-        ("`trunkline init --template`", ", ".join(map(code, sorted(notbuilt.TEMPLATES)))),
     ]
     return "\n\n".join((
         "## Not built yet",

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from trunkline.configuration import notbuilt
 from trunkline.configuration.templates import TEMPLATES, write_template
 
 from .output import ExitCode, fail, say, text
@@ -25,12 +24,6 @@ def init(
 ) -> None:
     """Write the files of a template into a folder."""
     there = ", ".join(TEMPLATES)
-    if template in notbuilt.TEMPLATES:
-        fail(
-            ExitCode.USAGE,
-            text(f"模板 {template} 尚未实现", f"the template {template} is not built yet"),
-            text(f"现有：{there}", f"there are: {there}"),
-        )
     if template not in TEMPLATES:
         fail(
             ExitCode.USAGE,

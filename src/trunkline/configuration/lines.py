@@ -136,8 +136,6 @@ def _find_dialect(
         problems.add(where, *word_type(("文字", "text"), name))
     elif name in dialects:
         return dialects[name]
-    elif name in notbuilt.DIALECTS:
-        problems.add(where, f"{name} 尚未实现", f"{name} is not built yet")
     else:
         zh, en = nearest(name, dialects)
         problems.add(where, f"未知的 dialect{zh}", f"unknown dialect{en or f'; known: {known}'}")
@@ -148,8 +146,6 @@ def _refuse_unknown_keys(
     raw: dict[str, Any], path: KeyPath, problems: Problems, dialects: Mapping[str, Dialect]
 ) -> None:
     """Report keys that no dialect has: with an unknown dialect nothing else can be said."""
-    if str(raw.get("dialect")) in notbuilt.DIALECTS:
-        return
     known = {key for dialect in dialects.values() for key in dialect.options.model_fields}
     for key in raw:
         if key not in known:
@@ -178,12 +174,6 @@ def _check_role(options: LineOptions, dialect: Dialect, path: KeyPath, problems:
             (*path, "role"),
             f"{dialect.name} 的 role 须为 {roles} 之一{zh}",
             f"the role of {dialect.name} must be one of {roles}{en}",
-        )
-    elif (dialect.name, role, link) in notbuilt.LINKS:
-        problems.add(
-            (*path, "link"),
-            f'role = "{role}" 与 link = "{link}" 的组合尚未实现',
-            f'role = "{role}" with link = "{link}" is not built yet',
         )
     elif role not in (dialect.listens if link == "listen" else dialect.dials):
         problems.add(

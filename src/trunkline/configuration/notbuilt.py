@@ -9,8 +9,6 @@ from typing import Final
 
 TABLES: Final = frozenset({"bridges", "notify"})
 
-DIALECTS: Final[frozenset[str]] = frozenset()
-
 # By table; `lines` holds for every line whose dialect does not have the key.
 KEYS: Final[dict[str, frozenset[str]]] = {"lines": frozenset()}
 
@@ -22,9 +20,4 @@ IDLE_KEYS_OF: Final = {
     "xianyu": frozenset({"subprotocol"}),
 }
 
-# (dialect, role, link): both directions belong to both roles; those that are not there yet
-LINKS: Final[frozenset[tuple[str, str, str]]] = frozenset()
-
 STORE_SCHEMES: Final = ("postgresql:", "postgres:")
-
-TEMPLATES: Final[frozenset[str]] = frozenset()
