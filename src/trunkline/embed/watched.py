@@ -65,6 +65,6 @@ class WatchedLine(Line):
 
 def peer_of(driver: Driver) -> Peer:
     """Return who is on a link."""
-    seat = driver.seat_taken
+    seat = driver.seat
     address = driver.link.info.head.peer if driver.link is not None else ""
     return Peer(seat.key, seat.account, address) if seat is not None else Peer("", "", address)

@@ -16,7 +16,7 @@ import msgspec
 from trunkline.exchange.bodies import decode_what
 from trunkline.ids import ConversationId
 from trunkline.model.delivery import DeliveryState, Say
-from trunkline.model.event import DurableEvent, MessageReceived
+from trunkline.model.event import MessageReceived
 from trunkline.model.message import Segments, summary
 from trunkline.store.contract import OutboxRow, Store
 
@@ -27,11 +27,6 @@ _LONG_CHARS: Final = 1_000  # a longer text may arrive in pieces
 _WRITTEN: Final = frozenset({
     DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.CONFIRMED, DeliveryState.UNCERTAIN,
 })  # fmt: skip
-
-
-def is_own(event: DurableEvent) -> bool:
-    """Whether our own account said it."""
-    return type(event) is MessageReceived and event.is_own
 
 
 async def find_written(

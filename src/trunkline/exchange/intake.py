@@ -9,7 +9,7 @@ and nothing is acknowledged; links stop reading when their own bounds are reache
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +17,7 @@ import msgspec
 
 from trunkline import failpoints
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Receipt, Seat, Settled
+from trunkline.dialects.contract import Receipt, Seat
 from trunkline.errors import StoreFull, StoreUnavailable
 from trunkline.exchange.asking import Asking
 from trunkline.exchange.carrying import Carrying
@@ -49,6 +49,7 @@ _GROWTH_POLLS = 2
 # after a busy time waits at most five times.
 _MANY = 16
 _REST_S = 0.001
+_QUEUED = DeliveryState.QUEUED
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -170,6 +171,8 @@ class Core:
             dropped=self._dropped,
             on_trouble=on_trouble,
         )
+        # Notes what became of a delivery. No method of ours around it: it is called for every one.
+        self.settled = self.sender.settled
         self._queue: deque[Item] = deque()
         self._expected = 0  # events of a beat, as the last ones were
         self._taken = 0  # events taken out of the queue so far
@@ -228,10 +231,6 @@ class Core:
         A link that comes back at once would read an older one in the store.
         """
         return self._last_kept.get((line, account))
-
-    def settled(self, origin: Origin, settled: Settled) -> None:
-        """Note what became of a delivery."""
-        self.sender.settled(origin, settled)
 
     def seated(self, origin: Origin, seat: Seat) -> None:
         """A link became ready: send what waits for it."""
@@ -539,10 +538,11 @@ class Core:
     def _outcome(self, outcome: Outcome, where: Where) -> None:
         """Take an outcome for the next beat; at once when something waits behind it."""
         self._extras.outcomes.append(outcome)
-        if outcome.state is DeliveryState.QUEUED:
+        if outcome.state is _QUEUED:
             self.dispatch.hold(where, outcome.id)
         if self.dispatch.is_direct(*where):
-            self._soon()
+            if not self._is_timer_set:
+                self._soon()
         else:
             self._behind.setdefault(outcome.id, {})[where] = None
             self._is_due = True
@@ -602,8 +602,8 @@ def _tell_waiting(extras: Extras, plan: Plan) -> None:
 
 
 def _count(extras: Extras) -> dict[str, int]:
-    counts = {"sent": sum(len(sent.ids) for sent in extras.ranges)}
-    for state, count in Counter(outcome.state for outcome in extras.outcomes).items():
-        name = state.name.lower()
-        counts[name] = counts.get(name, 0) + count
-    return counts
+    found = [0] * len(DeliveryState)
+    for outcome in extras.outcomes:
+        found[outcome.state] += 1
+    found[DeliveryState.SENT] += sum(len(sent.ids) for sent in extras.ranges)
+    return {state.name.lower(): found[state] for state in DeliveryState if found[state]}

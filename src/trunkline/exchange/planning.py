@@ -8,7 +8,7 @@ message of one conversation sees what the first one changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from trunkline.exchange.extras import REFUSED, DueTurn, Enquiry, Mark, Post
 from trunkline.exchange.items import API, is_person
 from trunkline.exchange.numbering import message_number
 from trunkline.ids import DeliveryId, Ids, InboxId, answer_id
+from trunkline.model.address import Chat
 from trunkline.model.asking import Answer, Failed
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import Delivery, DeliveryState, Say
@@ -49,6 +50,7 @@ UNSTORABLE = ("", "unstorable", "unstorable")
 REPLY_LIFE_MS = 120_000  # reliability 1: automatic replies carry expires_at (120 s)
 
 # Reading a member off its enum costs 0.09 µs; a name of the module a tenth of it.
+_DONE = InboxState.DONE
 _QUEUED = DeliveryState.QUEUED
 _SENDING = DeliveryState.SENDING
 _ASK = VerdictKind.ASK
@@ -96,6 +98,21 @@ class Outgoing(msgspec.Struct, gc=False):
     origin: Origin | None
 
 
+class Question(msgspec.Struct, gc=False):
+    """What replies answer.
+
+    Args:
+        row: the last one of the turn.
+        context: of its event.
+        origin: the link it came over; None = nobody of its seat is here.
+    """
+
+    row: InboxId
+    chat: Chat
+    context: bytes
+    origin: Origin | None
+
+
 class Plan(msgspec.Struct):
     """A beat with everything that happens after its commit.
 
@@ -112,6 +129,7 @@ class Plan(msgspec.Struct):
         told: what changed about who has a conversation, for its links and who watches it.
         echoed: deliveries that came back as own messages.
         asking: what changes about open turns.
+        has_turns: whether any is open, before this beat or by it.
     """
 
     beat: Beat
@@ -129,6 +147,7 @@ class Plan(msgspec.Struct):
     told: list[tuple[Key, TakeoverChanged]] = []
     echoed: set[int] = set()
     asking: Changes = msgspec.field(default_factory=Changes)
+    has_turns: bool = False
 
 
 class Planner:
@@ -174,23 +193,23 @@ class Planner:
 
     def plan(self, items: Sequence[Item], skip: frozenset[int], now_ms: int) -> Plan:
         """Decide on every item but those in `skip` (duplicates), in order."""
-        plan = Plan(Beat(now_ms=now_ms))
-        seen: set[tuple[int, bytes]] = set()
+        plan = Plan(Beat(now_ms=now_ms), has_turns=bool(self._asking))
+        seen: set[tuple[bytes, int]] = set()
+        idents = cast("Sequence[InboxId]", self._ids.take(len(items)))
         for position, item in enumerate(items):
             if position in skip:
                 continue
-            state = self.state_of(plan, item.key, item.event)
-            marks = [(state.id, key) for key in _keys_of(item.event)]
-            if any(mark in seen for mark in marks):
+            event = item.event
+            state = self.state_of(plan, item.key, event)
+            if event.key is not None and _is_repeat(seen, event.key, event.alias, state.id):
                 plan.repeats.append(position)
                 continue
-            seen.update(marks)
-            if echoes.is_own(item.event):
+            if type(event) is MessageReceived and event.is_own:
                 if self._is_echo(plan, item):
                     continue  # it is in the history already, as what we said
                 takeovers.attended(plan.beat, state.id)
             plan.index.append(position)
-            self._take(plan, item, state)
+            self._take(plan, item, state, idents[position])
         return plan
 
     def _is_echo(self, plan: Plan, item: Item) -> bool:
@@ -236,19 +255,20 @@ class Planner:
         plan.beat.conversations = [overlay[key] for key in plan.changed]
         return plan
 
-    def _take(self, plan: Plan, item: Item, state: ConversationState) -> None:
+    def _take(self, plan: Plan, item: Item, state: ConversationState, ident: InboxId) -> None:
         facts = self._facts[item.key[0]]
         event = item.event
         beat = plan.beat
+        is_question = type(event) is MessageReceived and not event.is_own
         if facts.has_brief_seats:
             state = self._with_brief(plan, item, state)
-        if facts.takeover_for_ms and echoes.is_own(event):
+        if facts.takeover_for_ms and not is_question:
             state = self._said_elsewhere(plan, item, state, facts)
-        ident = InboxId(self._ids.next())
-        _note_alias(beat, ident, event)
+        if event.alias is not None:
+            beat.aliases[ident] = event.alias
         kind = KINDS[type(event)]
         body = encode_event(event)
-        later = self._turn_to_wait_for(plan, facts, state, event)
+        later = self._turn_to_wait_for(plan, facts, state) if is_question else None
         if later is not None:
             beat.inbox.append(
                 InboxRow(ident, state.id, event.key, kind, InboxState.WAITING, beat.now_ms, body)
@@ -284,16 +304,15 @@ class Planner:
                 beat.turns.append(behind)
                 plan.asking.behind.add(state.id)
             return
-        self.settle_verdict(plan, item.key, verdict)
-        beat.inbox.append(
-            InboxRow(ident, state.id, event.key, kind, InboxState.DONE, beat.now_ms, body, why)
-        )
+        self.settle_verdict(plan, item.key, verdict, state)
+        beat.inbox.append(InboxRow(ident, state.id, event.key, kind, _DONE, beat.now_ms, body, why))
         if verdict.replies:
-            self.answer(
-                plan, facts, verdict.state, ident, verdict.replies, (event.context, item.origin)
-            )
+            # A chat that the event names is called so by now.
+            chat = event.chat if event.chat.name else verdict.state.chat
+            asked = Question(ident, chat, event.context, item.origin)
+            self.answer(plan, facts, verdict.state, asked, verdict.replies)
         else:
-            since_ms = beat.now_ms if facts.traits.is_site and _is_question(event) else None
+            since_ms = beat.now_ms if facts.traits.is_site and is_question else None
             _leave(beat, state, verdict, ident, since_ms)
 
     def _turn_of(
@@ -308,12 +327,10 @@ class Planner:
         return turn_of(facts, state, events, received_ms, now_ms, is_carried=is_carried)
 
     def _turn_to_wait_for(
-        self, plan: Plan, facts: LineFacts, state: ConversationState, event: DurableEvent
+        self, plan: Plan, facts: LineFacts, state: ConversationState
     ) -> TurnRow | None:
         """Return the turn that a message becomes part of; None = it is decided on now."""
-        if not _is_question(event):
-            return None
-        if self._asking or plan.asking.asked or plan.asking.parked:
+        if plan.has_turns:
             open_turn = self._open_turn(plan, state)
             if open_turn is not None:  # answers keep the order of the questions
                 return open_turn
@@ -339,6 +356,7 @@ class Planner:
             parked = TurnRow(conversation, now_ms, now_ms, "asking")
             plan.beat.turns.append(parked)
             plan.asking.parked[conversation] = parked
+            plan.has_turns = True
             return
         self.settle_verdict(plan, item.key, verdict)
         first = TurnRow(verdict.state.id, 0, now_ms, "asking", attempts=1)
@@ -348,6 +366,8 @@ class Planner:
         self, plan: Plan, item: Item, state: ConversationState, facts: LineFacts
     ) -> ConversationState:
         """Take the conversation for the owner: no delivery explains what our account said."""
+        if type(item.event) is not MessageReceived:
+            return state
         said_ms = item.event.at_ms if facts.traits.age_from_peer else None
         changed, told = takeovers.said_elsewhere(plan.beat, state, said_ms, facts.takeover_for_ms)
         if changed is not state:
@@ -430,17 +450,25 @@ class Planner:
         plan.asking.planned[stage] = plan.asking.planned.get(stage, 0) + 1
         if not self._asking.is_held(turn.conversation):
             plan.asking.begun[key[:2]] = plan.asking.begun.get(key[:2], 0) + 1
+        plan.has_turns = True
         plan.asking.asked[turn.conversation] = Asked(
             turn, key, verdict.state, rows, stage, request, answers
         )
 
-    def settle_verdict(self, plan: Plan, key: Key, verdict: Verdict) -> None:
-        """Count the verdict and keep what it changed."""
+    def settle_verdict(
+        self, plan: Plan, key: Key, verdict: Verdict, before: ConversationState | None = None
+    ) -> None:
+        """Count the verdict and keep what it changed.
+
+        Args:
+            before: the state that it was decided on, when the plan has it already.
+        """
         trace = verdict.trace
         kind = verdict.kind._value_  # `value` is a descriptor written in Python: 0.2 µs
         label = f"{trace[-1].stage}:{kind}" if trace else kind
         plan.verdicts[label] = plan.verdicts.get(label, 0) + 1
-        before = plan.overlay.get(key) or self._conversations.get(key)
+        if before is None:
+            before = plan.overlay.get(key) or self._conversations.get(key)
         after = verdict.state
         if after is before:
             return
@@ -454,18 +482,12 @@ class Planner:
         plan: Plan,
         facts: LineFacts,
         state: ConversationState,
-        question: InboxId,
+        asked: Question,
         replies: Sequence[Reply],
-        asked: tuple[bytes, Origin | None],
     ) -> None:
-        """Write the replies: SENDING and outgoing on the fast path, else QUEUED or DRAFT.
-
-        Args:
-            asked: the question's context, and the link it came over.
-        """
+        """Write the replies: SENDING and outgoing on the fast path, else QUEUED or DRAFT."""
         beat = plan.beat
-        context, origin = asked
-        chat = state.chat
+        chat, origin = asked.chat, asked.origin
         seat_key = facts.seat_of(chat)
         is_here = origin is not None and origin.can_send
         is_direct = (
@@ -478,7 +500,7 @@ class Planner:
         is_gone = state.is_brief and not is_here and not self._is_reachable(facts.name, seat_key)
         expires = beat.now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
         for nth, reply in enumerate(replies):
-            ident = answer_id(question, nth)
+            ident = answer_id(asked.row, nth)
             row_state, reason = _QUEUED, ""
             if reply.is_draft:
                 row_state = DeliveryState.DRAFT
@@ -499,7 +521,7 @@ class Planner:
             beat.outbox.append(row)
             plan.said.append((row, state, reply.segments))
             if row_state is _SENDING:
-                delivery = Delivery(ident, chat, what, context, beat.now_ms)
+                delivery = Delivery(ident, chat, what, asked.context, beat.now_ms)
                 plan.outgoing.append(Outgoing(delivery, facts.name, seat_key, origin))
             elif row_state is _QUEUED:
                 plan.seats.add((facts.name, seat_key))
@@ -626,8 +648,10 @@ class Planner:
         beat.done += [(row, why) for row in due.rows]
         self._end_turn(plan, due, state)
         if verdict.replies:
-            asked = (due.events[-1].context, self._asking.sitter(facts, state.chat))
-            self.answer(plan, facts, verdict.state, due.rows[-1], verdict.replies, asked)
+            chat = verdict.state.chat
+            origin = self._asking.sitter(facts, chat)
+            asked = Question(due.rows[-1], chat, due.events[-1].context, origin)
+            self.answer(plan, facts, verdict.state, asked, verdict.replies)
         else:
             is_waiting = facts.traits.is_site and state.id in beat.turns_done
             since_ms = due.turn.since_ms if is_waiting else None
@@ -693,22 +717,20 @@ def _leave(
         takeovers.await_person(beat, state, verdict, since_ms)
 
 
-def _keys_of(event: DurableEvent) -> tuple[bytes, ...]:
-    """Return what repeats of an event are found by."""
-    if event.key is None:
-        return ()
-    if event.alias:
-        return (event.key, event.alias)
-    return (event.key,)
-
-
-def _note_alias(beat: Beat, ident: InboxId, event: DurableEvent) -> None:
-    if event.alias is not None:
-        beat.aliases[ident] = event.alias
-
-
-def _is_question(event: DurableEvent) -> bool:
-    return type(event) is MessageReceived and not event.is_own
+def _is_repeat(
+    seen: set[tuple[bytes, int]], key: bytes, alias: bytes | None, conversation: int
+) -> bool:
+    """Whether an event with either key was in the beat already; if not, remember both."""
+    mark = (key, conversation)
+    if mark in seen:
+        return True
+    if alias:
+        also = (alias, conversation)
+        if also in seen:
+            return True
+        seen.add(also)
+    seen.add(mark)
+    return False
 
 
 def turn_of(
@@ -727,12 +749,13 @@ def turn_of(
         received_ms: when the newest event reached us.
     """
     last = events[-1]
+    is_message = type(last) is MessageReceived
     # On its way and here are not added: a debounce must make nothing stale (xianyu 10.4).
     age_ms = now_ms - received_ms
     if facts.traits.age_from_peer and last.at_ms is not None:
         age_ms = max(age_ms, received_ms - last.at_ms)
     if len(events) == 1 or facts.is_last_only:
-        text = plain_text(last.segments) if type(last) is MessageReceived else ""
+        text = plain_text(last.segments) if is_message else ""
     else:
         text = "\n".join(
             plain_text(event.segments) for event in events if type(event) is MessageReceived
@@ -742,7 +765,7 @@ def turn_of(
     return Turn(  # by position: half the time of names, once a message
         events,
         text,
-        last.item if is_notice or type(last) is MessageReceived else "",
+        last.item if is_notice or is_message else "",
         _named(last.sender, state) if is_notice else last.sender,
         now_ms,
         facts.name,
@@ -753,8 +776,8 @@ def turn_of(
         traits.is_site,
         traits.loop_guard,
         facts.dialect,
-        is_carried=is_carried,
-        notice=last.name if is_notice else "",
+        last.name if is_notice else "",
+        is_carried,
     )
 
 

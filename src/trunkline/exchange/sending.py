@@ -26,6 +26,7 @@ _WORTH: Mapping[Fate, int] = {
 }  # fmt: skip
 _CONFIRMED = Fate.CONFIRMED
 _LATER = Fate.LATER
+_PROVEN = DeliveryState.CONFIRMED
 RETRY_CEILING_S = 30.0
 _STATES: Mapping[Fate, DeliveryState] = {
     Fate.CONFIRMED: DeliveryState.CONFIRMED,
@@ -112,13 +113,19 @@ class Sender:
             attempt = out.delivery.attempt if out is not None else 1
             wait_s = retry_s(settled.delivery_id, attempt)
             settled = msgspec.structs.replace(settled, wait_s=wait_s)
-        if settled.delivery_id in self._open:
+        if self._open and settled.delivery_id in self._open:
             earlier = self._collected.get(settled.delivery_id)
             if earlier is None or _WORTH[settled.outcome] > _WORTH[earlier.outcome]:
                 self._collected[settled.delivery_id] = settled
             return
         seat = origin.seat
-        self._note(origin.line, seat.key if seat is not None else "", settled)
+        where = (origin.line, seat.key if seat is not None else "")
+        if settled.outcome is _CONFIRMED:  # nearly always, where a peer answers at all
+            now_ms = self._clock.now_ms()
+            ident, detail = settled.delivery_id, settled.detail
+            self._outcome(Outcome(ident, _PROVEN, now_ms, settled.peer_id, detail), where)
+        else:
+            self._note(where, settled)
 
     def send(
         self,
@@ -157,10 +164,10 @@ class Sender:
             ids = tuple(sorted(out.delivery.id for out in answers))
             self._range_sent(SentRange(ids), behind)
             rest = claimed
-        for out in rest:
+        for out in rest if collected else ():
             settled = collected.get(out.delivery.id)
             if settled is not None:
-                self._note(out.line, out.seat_key, settled)
+                self._note((out.line, out.seat_key), settled)
 
     def _deliver(self, origin: Origin, deliveries: Sequence[Delivery]) -> None:
         try:
@@ -177,8 +184,8 @@ class Sender:
         shared = self._router.shared
         for out in outgoing:
             origin = out.origin
-            is_shared = (out.line, out.seat_key) in shared
-            if origin is not None and origin.can_send and not is_shared:
+            is_shared = bool(shared) and (out.line, out.seat_key) in shared
+            if origin is not None and not is_shared and origin.can_send:
                 by_origin.setdefault(origin, []).append(out.delivery)
                 continue
             targets = self._router.find(out.line, out.seat_key)
@@ -214,15 +221,9 @@ class Sender:
         delivery = Delivery(row.id, chat, what, context, row.at_ms, row.attempt + 1)
         return Outgoing(delivery, facts.name, seat_key, None)
 
-    def _note(self, line: str, seat_key: str, settled: Settled) -> None:
+    def _note(self, where: Where, settled: Settled) -> None:
+        line, seat_key = where
         now_ms = self._clock.now_ms()
-        if settled.outcome is _CONFIRMED:  # nearly always, where a peer answers at all
-            proof = Outcome(
-                settled.delivery_id, DeliveryState.CONFIRMED, now_ms, settled.peer_id,
-                settled.detail,
-            )  # fmt: skip
-            self._outcome(proof, (line, seat_key))
-            return
         facts = self._facts[line]
         state = _STATES[settled.outcome]
         reason, due_ms = settled.detail, 0
@@ -237,7 +238,7 @@ class Sender:
             if self._dispatch.is_gone(line, seat_key) and not self._router.find(line, seat_key):
                 state, reason = DeliveryState.EXPIRED, GONE
         outcome = Outcome(settled.delivery_id, state, now_ms, settled.peer_id, reason, due_ms)
-        self._outcome(outcome, (line, seat_key))
+        self._outcome(outcome, where)
 
 
 def _is_plainly_sent(settled: Settled | None) -> bool:

@@ -215,7 +215,9 @@ class Writer:
             keys += [key for key in part.loaded.chats if get(key) is None]
         if part.fault is not None:
             keys += [(item.line, *UNSTORABLE) for item in part.items]
-        own = [item for item in part.items if echoes.is_own(item.event)]
+        own = [
+            item for item in part.items if type(item.event) is MessageReceived and item.event.is_own
+        ]
         keys += [key for item in own for key in self._aliases(item) if get(key) is None]
         # What an own message may be the echo of is never guessed: no commit would find that out.
         if keys and (self._carrying or own or not self._are_new):

@@ -113,7 +113,7 @@ class Driver:
     __slots__ = (
         "_armed_s", "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_is_refused",
         "_may_send", "_now_s", "_size", "_timer", "_unsettled", "_wake_at", "dial", "hangup",
-        "home", "is_dialling", "last_s", "line", "link", "prepared", "seat_taken", "session",
+        "home", "is_dialling", "last_s", "line", "link", "prepared", "seat", "session",
         "since_s", "state", "was_ready",
     )  # fmt: skip
 
@@ -123,7 +123,7 @@ class Driver:
         self.session = session
         self.link: Link | None = None
         self.state = LinkState.OPENING
-        self.seat_taken: Seat | None = None
+        self.seat: Seat | None = None  # where the session sits; None before READY
         self.hangup: Hangup | None = None
         self.dial: Dial | None = None
         self.is_dialling = False
@@ -239,11 +239,6 @@ class Driver:
         self.home.gone(self, error)
 
     # -- what the exchange calls -------------------------------------------------------------
-
-    @property
-    def seat(self) -> Seat | None:
-        """Where the session sits, or None before READY."""
-        return self.seat_taken
 
     @property
     def can_send(self) -> bool:
@@ -392,7 +387,7 @@ class Driver:
                 self.home.ask(self, effect.tag, effect.request)
         elif isinstance(effect, Keep):
             # A dialled line is begun before anybody knows its account: it has one state.
-            account = self.seat_taken.account if self.seat_taken is not None else ""
+            account = self.seat.account if self.seat is not None else ""
             self.home.learn(effect.state)
             self.home.exchange.keep(self, "" if self.is_dialling else account, effect.state)
         elif isinstance(effect, Dial):
@@ -421,12 +416,12 @@ class Driver:
     def _change(self, effect: Changed) -> None:
         self.state = effect.state
         seat = effect.seat
-        if seat is not None and seat != self.seat_taken and not self._sit(seat):
+        if seat is not None and seat != self.seat and not self._sit(seat):
             self.state = LinkState.CLOSED
             self._is_refused = True
             self._hang_up(Hangup(1008, seat.refusal))
             return
-        seat = self.seat_taken
+        seat = self.seat
         self._may_send = False
         if effect.state is LinkState.READY and seat is not None:
             self.was_ready = True
@@ -435,23 +430,23 @@ class Driver:
         self.home.changed(self)
 
     def _sit(self, seat: Seat) -> bool:
-        old = self.seat_taken
+        old = self.seat
         if old is not None and old.key == seat.key:
             # The same place under other conditions: nobody left, so nothing of it expires.
             self.home.roster.leave(self, old)
         else:
             self._unseat()
-        self.seat_taken = seat
+        self.seat = seat
         if self.home.roster.take(self, seat):
             return True
-        self.seat_taken = None
+        self.seat = None
         return False
 
     def _unseat(self) -> None:
-        seat = self.seat_taken
+        seat = self.seat
         if seat is None:
             return
-        self.seat_taken = None
+        self.seat = None
         self._may_send = False
         if self.home.roster.leave(self, seat):
             self.home.exchange.unseated(self.line, seat)
@@ -496,7 +491,7 @@ class Driver:
         self.flush()
 
     def _tap(self, direction: str, data: bytes) -> None:
-        seat = self.seat_taken.key if self.seat_taken is not None else ""
+        seat = self.seat.key if self.seat is not None else ""
         taps = self.home.taps
         for tap in list(taps):
             if tap not in taps:

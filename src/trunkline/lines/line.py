@@ -308,9 +308,7 @@ class Line:
         closed = [
             driver
             for driver in self.drivers
-            if driver is not asker
-            and driver.seat_taken is not None
-            and driver.seat_taken.key == key
+            if driver is not asker and driver.seat is not None and driver.seat.key == key
         ]
         for driver in closed:
             if driver.link is not None:
@@ -321,7 +319,7 @@ class Line:
         """Log, count and keep an oddity."""
         self.around.meter.noticed(self.dialect.name, notice.kind)
         self.oddities.note(notice)
-        seat = driver.seat_taken
+        seat = driver.seat
         if notice.kind == "auth-failed" and driver.link is not None:
             self.around.auth_failed(driver.link.info.head.peer)
         self.around.log.warning(
@@ -342,7 +340,7 @@ class Line:
 
     def changed(self, driver: Driver) -> None:
         """The state or seat of a driver is another."""
-        seat = driver.seat_taken
+        seat = driver.seat
         if seat is not None and seat.account:
             self._note_account(seat.account)
         if driver.state is LinkState.READY and seat is not None:
@@ -415,14 +413,14 @@ class Line:
             overlays.append("open")
         seats = tuple(
             SeatStatus(
-                key=driver.seat_taken.key,
-                account=driver.seat_taken.account,
+                key=driver.seat.key,
+                account=driver.seat.account,
                 peer=driver.link.info.head.peer if driver.link is not None else "",
                 since_ms=now_ms - round((now_s - driver.since_s) * 1000),
                 last_ms=now_ms - round((now_s - driver.last_s) * 1000),
             )
             for driver in list(self.drivers)[:SHOWN_SEATS]
-            if driver.seat_taken is not None
+            if driver.seat is not None
         )
         return LineStatus(
             name=self.name,

@@ -12,7 +12,7 @@ from typing import Final
 from trunkline.model.conversation import ConversationState
 
 from .compiled import Rulebook
-from .decide import run
+from .decide import decide
 from .default_reply import default_reply
 from .guard import account
 from .item_reply import item_reply
@@ -45,7 +45,7 @@ _REASONS: Final = {
 
 def answer(state: ConversationState, turn: Turn, rulebook: Rulebook, health: RuleHealth) -> Verdict:
     """Decide for somebody who asks; a count that is used up is in the verdict's state."""
-    return run(STAGES, state, turn, rulebook, {}, health)
+    return decide(state, turn, rulebook, {}, health, STAGES)
 
 
 def reason_of(verdict: Verdict) -> Reason:

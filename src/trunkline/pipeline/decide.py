@@ -37,7 +37,12 @@ _PASS: Final = VerdictKind.PASS
 
 
 def decide(
-    state: ConversationState, turn: Turn, rulebook: Rulebook, answers: Answers, health: RuleHealth
+    state: ConversationState,
+    turn: Turn,
+    rulebook: Rulebook,
+    answers: Answers,
+    health: RuleHealth,
+    stages: Sequence[Stage] = STAGES,
 ) -> Verdict:
     """Decide on a turn.
 
@@ -45,22 +50,11 @@ def decide(
         state: the conversation as this beat sees it.
         answers: by stage name, what came back for its request; empty at the first time.
         health: time-outs of patterns; the only argument that is changed.
+        stages: asked in this order.
 
     Returns:
         The verdict; its `state` is `state` itself when nothing changed.
     """
-    return run(STAGES, state, turn, rulebook, answers, health)
-
-
-def run(
-    stages: Sequence[Stage],
-    state: ConversationState,
-    turn: Turn,
-    rulebook: Rulebook,
-    answers: Answers,
-    health: RuleHealth,
-) -> Verdict:
-    """Let `stages` decide, in order."""
     notes: tuple[Step, ...] = ()
     for stage in stages:
         found = stage(state, turn, rulebook, answers, health)
@@ -80,5 +74,5 @@ def run(
 
 __all__ = [
     "STAGES", "RuleHealth", "Rulebook", "compile_handlers", "compile_rulebook", "decide",
-    "lint_rulebook", "run", "with_handlers",
+    "lint_rulebook", "with_handlers",
 ]  # fmt: skip

@@ -82,10 +82,13 @@ def account(
 def note_reply(state: ConversationState, now_ms: int) -> ConversationState:
     """Remember an automatic reply; the sixth within 60 s pauses the conversation."""
     recent = state.recent
-    if recent and now_ms - min(recent) >= WINDOW_MS:
-        recent = tuple(at for at in recent if now_ms - at < WINDOW_MS)
-    recent = (*recent, now_ms)[-MAX_REPLIES - 1 :]
-    paused_until_ms = now_ms + PAUSE_MS if len(recent) > MAX_REPLIES else 0
+    paused_until_ms = 0
+    if recent:
+        if now_ms - min(recent) >= WINDOW_MS:
+            recent = tuple(at for at in recent if now_ms - at < WINDOW_MS)
+        recent = recent[-MAX_REPLIES:]
+        paused_until_ms = now_ms + PAUSE_MS if len(recent) == MAX_REPLIES else 0
+    recent = (*recent, now_ms)
     return msgspec.structs.replace(state, recent=recent, paused_until_ms=paused_until_ms)
 
 

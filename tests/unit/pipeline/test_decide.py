@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from trunkline.errors import ConfigError
-from trunkline.pipeline.decide import STAGES, RuleHealth, compile_rulebook, decide, run
+from trunkline.pipeline.decide import STAGES, RuleHealth, compile_rulebook, decide
 from trunkline.pipeline.rulebook import DefaultSpec, RulebookSpec
 from trunkline.pipeline.stage import NAMES, ask, say
 from trunkline.pipeline.turn import Source, Step, VerdictKind
@@ -43,19 +43,19 @@ def test_a_stage_that_asks_finds_its_answer_when_decided_again_from_the_start():
 
     stages = (*STAGES[:3], model, *STAGES[3:])
     health = RuleHealth()
-    first = run(stages, STATE, turn("在吗"), FULL, {}, health)
+    first = decide(STATE, turn("在吗"), FULL, {}, health, stages)
     assert first.kind is VerdictKind.ASK
     assert first.ask == ("model", {"prompt": "在吗"})
     assert first.replies == ()
     assert first.trace[-1] == Step("model", "ask")
     # The rules and the takeover are looked at again: a person who came meanwhile wins.
     answers = {"model": ("答",)}
-    assert run(stages, STATE, turn("在吗"), FULL, answers, health).replies[0].segments == ("答",)
+    assert decide(STATE, turn("在吗"), FULL, answers, health, stages).replies[0].segments == ("答",)
     taken = msgspec.structs.replace(STATE, taken_until_ms=NOW_MS + 1)
-    second = run(stages, taken, turn("在吗"), FULL, answers, health)
+    second = decide(taken, turn("在吗"), FULL, answers, health, stages)
     assert (second.kind, second.trace[-1].stage) == (VerdictKind.STOP, "takeover")
     # A failed answer lets the flow go on, and the record remembers it.
-    third = run(stages, STATE, turn("在吗"), FULL, {"model": None}, health)
+    third = decide(STATE, turn("在吗"), FULL, {"model": None}, health, stages)
     assert said(third) == "默认"
     assert [step.stage for step in third.trace] == ["model", "default_reply"]
     assert asked == ["在吗"]

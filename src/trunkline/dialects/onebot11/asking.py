@@ -13,10 +13,12 @@ from trunkline.dialects.contract import Settled
 from trunkline.dialects.onebot11.cq import format_cq
 from trunkline.dialects.onebot11.events import KINDS, Context, decode_context, to_number
 from trunkline.dialects.onebot11.pending import Pending
-from trunkline.dialects.onebot11.segments import to_wire, to_word
+from trunkline.dialects.onebot11.segments import Seg, text_seg, to_wire, to_word
 from trunkline.dialects.onebot11.shapes import Response
 from trunkline.dialects.onebot11.translate import to_segs
 from trunkline.model.delivery import Act, Delivery, Outcome, Say
+from trunkline.model.message import Segments
+from trunkline.model.segment import Text
 
 # A send that is answered so may have arrived: implementations say it of messages that did.
 UNCLEAR_CODES: Final = frozenset({200, 1200})  # Source: onebot11 8
@@ -56,15 +58,23 @@ def say(delivery: Delivery, what: Say, *, as_text: bool) -> tuple[str, object]:
     chat = delivery.chat
     if chat.kind not in KINDS:
         raise ValueError(f"OneBot has no {chat.kind!r} chats to send to")
-    segs = to_wire(to_segs(what.segments))
+    segs = _write(what.segments)
     if not segs:
         raise ValueError("nothing in it that could be shown")
     message = format_cq(segs) if as_text else segs
     target = to_number(chat.id)
     if chat.kind == "group":
         return "send_group_msg", _GroupParams(target, message)
-    home = decode_context(delivery.context).group_id
+    home = decode_context(delivery.context).group_id if delivery.context else ""
     return "send_private_msg", _PrivateParams(target, message, to_number(home) if home else None)
+
+
+def _write(segments: Segments) -> list[Seg]:
+    if len(segments) == 1:
+        only = segments[0]
+        if type(only) is Text and only.text:  # nearly always
+            return [text_seg(only.text)]
+    return to_wire(to_segs(segments))
 
 
 def act(delivery: Delivery, wanted: Act) -> tuple[str, object]:
@@ -97,14 +107,25 @@ def _answer_request(
     return "set_group_add_request", given | {"sub_type": context.sub_type}
 
 
+def settle_done(call: Pending, data: bytes | msgspec.Raw) -> Settled:
+    """Return what the response to a call that was done says of a delivery. Source: onebot11 8
+
+    Args:
+        data: of the response, JSON.
+    """
+    try:
+        ident = _decode_sent(data).message_id
+    except msgspec.DecodeError:
+        ident = None
+    peer_id = str(ident) if type(ident) is int else to_word(ident)
+    # By position: half the time of names, once a message.
+    return Settled(call.delivery_id, _CONFIRMED, peer_id, "", 0.0, False, bytes(data))  # noqa: FBT003 - fields
+
+
 def settle(call: Pending, response: Response) -> Settled:
     """Return what a response says of a delivery. Source: onebot11 8"""
     if response.is_ok:
-        try:
-            peer_id = to_word(_decode_sent(response.data).message_id)
-        except msgspec.DecodeError:
-            peer_id = ""
-        return Settled(call.delivery_id, _CONFIRMED, peer_id, data=response.data)
+        return settle_done(call, response.data)
     if response.is_async:
         return Settled(call.delivery_id, Outcome.SENT)
     error = (response.error or "")[:MAX_ERROR_CHARS]

@@ -24,7 +24,8 @@ from trunkline.dialects.contract import (
     Tag,
     Transmit,
 )
-from trunkline.dialects.onebot11.asking import act, say, settle
+from trunkline.dialects.onebot11 import ordinary
+from trunkline.dialects.onebot11.asking import act, say, settle, settle_done
 from trunkline.dialects.onebot11.calls import encode_call
 from trunkline.dialects.onebot11.events import is_own, to_event, to_message
 from trunkline.dialects.onebot11.frames import decode, decode_response
@@ -150,17 +151,34 @@ class FrameworkSession(OneBotSession):
         if state is LinkState.CLOSED:
             return ()
         self._heard_s = self._clock.monotonic_s()
-        if state is LinkState.OPENING and self._kind != API:
-            return self._greet(data)
         try:
-            frame = decode(data, self._account) if self._kind != API else decode_response(data)
+            if state is _READY:
+                return self._hear_ordinary(data) or self._hear(self._decode(data), data)
+            if state is LinkState.OPENING and self._kind != API:
+                return self._greet(data)
+            frame = self._decode(data)
         except WireMalformed as error:
             return self._refuse_frame(error.reason, data)
         if state is LinkState.OPENING and type(frame) is Response:
             return self._hear_login(frame)
-        if state is _READY or self._is_offline:
-            return self._hear(frame, data)
-        return (self._move(LinkState.READY), *self._hear(frame, data))
+        moved = () if self._is_offline else (self._move(LinkState.READY),)
+        return (*moved, *self._hear(frame, data))
+
+    def _decode(self, data: bytes) -> Heard:
+        return decode(data, self._account) if self._kind != API else decode_response(data)
+
+    def _hear_ordinary(self, data: bytes) -> Effects | None:
+        """Take what nearly every frame is; None = the rules have to be asked."""
+        wire = ordinary.read(data)
+        if wire is None:
+            return None
+        if wire.post_type == "message":
+            if self._kind == API:
+                return None
+            event = ordinary.to_message(wire, self._account, has_key=self._options.dedupe)
+            return None if event is None else (Received(event),)
+        call = self._calls.take(wire.echo) if wire.is_done and self._kind != EVENT else None
+        return None if call is None else self._end_call(call, settle_done(call, wire.data))
 
     def _hear(self, frame: Heard, data: bytes) -> Effects:
         if type(frame) is MessageFrame:
@@ -211,7 +229,10 @@ class FrameworkSession(OneBotSession):
             if response.retcode in TOKEN_CODES:
                 return (Noticed("token-refused", f"retcode {response.retcode}"),)
             return (Noticed("unexpected-response", f"retcode {response.retcode}"),)
-        settled = settle(call, response)
+        return self._end_call(call, settle(call, response))
+
+    def _end_call(self, call: Pending, settled: Settled) -> Effects:
+        """Settle a call, and write the one that waits behind it."""
         following = self._calls.next(call, self._heard_s)
         if following is None:
             return (settled,)

@@ -264,6 +264,8 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
 def to_number(ident: str) -> int | str:
     """Return an id as the integer that frameworks want, when it is one."""
+    if len(ident) <= 19 and ident.isascii() and ident.isdecimal():
+        return int(ident)
     digits = ident.removeprefix("-")
     is_number = len(digits) <= 19 and digits.isascii() and digits.isdecimal()
     return int(ident) if is_number else ident

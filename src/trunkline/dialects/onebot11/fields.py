@@ -12,9 +12,9 @@ from trunkline.errors import WireMalformed
 
 _ID: Final = re.compile(r"[A-Za-z0-9_:.\-]{1,128}")
 _NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
-_MS_FROM: Final = 10**11  # seconds above this are milliseconds. Source: onebot11 10
+MS_FROM: Final = 10**11  # seconds above this are milliseconds. Source: onebot11 10
 _MS_END: Final = 10**14
-_MAX_NAME_CHARS: Final = 512
+MAX_NAME_CHARS: Final = 512
 
 
 def read_id(value: object, flags: list[str]) -> str:
@@ -43,7 +43,7 @@ def read_time(value: object, flags: list[str]) -> int | None:
         flags.append("string_time")
         value = float(value) if "." in value else int(value)
     if (type(value) is int or type(value) is float) and value > 0:
-        if value <= _MS_FROM:
+        if value <= MS_FROM:
             return round(value * 1000)
         if value <= _MS_END:
             flags.append("ms_time")
@@ -74,7 +74,7 @@ def read_sender(value: object, flags: list[str]) -> tuple[str, str, str | None, 
 
 
 def _text(value: object) -> str:
-    return value[:_MAX_NAME_CHARS] if type(value) is str else ""
+    return value[:MAX_NAME_CHARS] if type(value) is str else ""
 
 
 def read_content(fields: Mapping[str, object], flags: list[str]) -> list[Seg]:

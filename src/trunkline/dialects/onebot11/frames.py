@@ -1,9 +1,8 @@
 """What a framework hears: one JSON object per message, an event or a response.
 
-The other way is `calls`. The ordinary message and response are read by one typed decoder;
-everything else, and all that it refuses (ids as floats, a byte order mark, times as text …), is
-read as plain values by the rules of the specification. Both ways give the same frames: what is odd
-is named in `flags`, what is impossible is a `WireMalformed` with a reason of `REJECTIONS`.
+The other way is `calls`. Everything is read as plain values by the rules of the specification:
+what is odd is named in `flags`, what is impossible is a `WireMalformed` with a reason of
+`REJECTIONS`. The frames that a session hears most have a shorter way (`ordinary`).
 Source: onebot11 4, 5, 10
 """
 
@@ -14,7 +13,6 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from trunkline.dialects.onebot11.cq import parse_cq
 from trunkline.dialects.onebot11.fields import (
     read_content,
     read_flag,
@@ -22,7 +20,7 @@ from trunkline.dialects.onebot11.fields import (
     read_sender,
     read_time,
 )
-from trunkline.dialects.onebot11.segments import Seg, clean, to_word
+from trunkline.dialects.onebot11.segments import to_word
 from trunkline.dialects.onebot11.shapes import (
     HEARTBEAT,
     Anonymous,
@@ -44,47 +42,8 @@ _KINDS: Final[Mapping[str, str]] = {
     "notice": "notice", "request": "request", "meta_event": "meta",
 }  # fmt: skip
 _DEFAULTS: Final[Mapping[str, str]] = {"private": "friend", "group": "normal"}
-_MS_FROM: Final = 10**11
 
 
-class _SegIn(msgspec.Struct, frozen=True, gc=False):
-    type: str
-    data: dict[str, str] | None = None
-
-
-class _SenderIn(msgspec.Struct, frozen=True, gc=False):
-    nickname: str | None = None
-    card: str | None = None
-    role: str | None = None
-    group_id: int | None = None
-
-
-_NULL: Final = msgspec.Raw(b"null")
-
-
-class _Wire(msgspec.Struct, frozen=True, gc=False):
-    """The ordinary message and response. What does not fit is read as plain values."""
-
-    post_type: str | None = None
-    message_type: str | None = None
-    sub_type: str | None = None
-    self_id: int | None = None
-    time: int | None = None
-    user_id: int | None = None
-    group_id: int | None = None
-    message_id: int | None = None
-    message: list[_SegIn] | str | None = None
-    sender: _SenderIn | None = None
-    target_id: int | None = None
-    retcode: int | None = None
-    status: Any = None
-    data: msgspec.Raw = _NULL
-    wording: str | None = None
-    echo: Any = None
-    anonymous: Any = None
-
-
-_decode_wire = msgspec.json.Decoder(_Wire).decode
 _decode_any = msgspec.json.Decoder().decode
 FAULTS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
@@ -99,72 +58,6 @@ def decode(data: bytes, self_id: str = "") -> Heard:
         WireMalformed: with a reason of `REJECTIONS`.
     """
     check_depth(data)
-    try:
-        wire = _decode_wire(data)
-    except FAULTS:
-        return _read(data, self_id)
-    if wire.post_type == "message":
-        return _quick_message(wire, data, self_id) or _read(data, self_id)
-    if wire.post_type is None and wire.retcode is not None:
-        return _quick_response(wire) or _read(data, self_id)
-    return _read(data, self_id)
-
-
-def _quick_message(wire: _Wire, data: bytes, self_id: str) -> MessageFrame | None:
-    """Return an ordinary message; None when the rules have to be asked."""
-    detail, sub_type, user, at_s = wire.message_type, wire.sub_type, wire.user_id, wire.time
-    message, sender, group = wire.message, wire.sender, wire.group_id
-    if (
-        wire.self_id is None or user is None or at_s is None or not 0 < at_s <= _MS_FROM
-        or not sub_type or sender is None or wire.message_id is None or message is None
-        or (detail != "private" and (detail != "group" or not group))
-    ):  # fmt: skip
-        return None
-    account = str(wire.self_id)
-    if self_id and account != self_id:
-        return None
-    segments = parse_cq(message) if type(message) is str else _quick_segments(message)
-    if segments is None:
-        return None
-    home = group or sender.group_id
-    return MessageFrame(
-        account,
-        detail,
-        sub_type,
-        str(user),
-        segments,
-        at_s * 1000,
-        str(home) if home else "",
-        str(wire.message_id),
-        "" if wire.target_id is None else str(wire.target_id),
-        Sender(sender.nickname or "", sender.card or "", sender.role),
-        None if wire.anonymous is None else _mask(wire.anonymous),
-        False,  # noqa: FBT003 - fields by position: half the time of names
-        False,  # noqa: FBT003 - as above
-        (),
-        data,
-    )
-
-
-def _quick_segments(message: Any) -> list[Seg] | None:
-    if len(message) == 1:
-        one = message[0]
-        if one.type == "text" and one.data is not None:
-            text = one.data.get("text")
-            return [Seg("text", {"text": text})] if text else []
-    for one in message:
-        if not one.type:
-            return None
-    return clean([Seg(one.type, one.data or {}) for one in message], [])
-
-
-def _quick_response(wire: _Wire) -> Response | None:
-    if wire.retcode or wire.status != "ok":
-        return None
-    return Response(True, False, 0, None, bytes(wire.data), wire.echo)  # noqa: FBT003 - fields
-
-
-def _read(data: bytes, self_id: str) -> Heard:
     fields, data = to_fields(data)
     post = fields.get("post_type")
     if "post_type" not in fields:

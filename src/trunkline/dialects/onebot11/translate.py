@@ -165,10 +165,6 @@ _READ: Final[Mapping[str, Callable[[Seg], Segment]]] = {
 
 def to_segs(segments: Segments) -> list[Seg]:
     """Translate what we want to say; empty when nothing is left to be shown."""
-    if len(segments) == 1:
-        only = segments[0]
-        if type(only) is Text:
-            return [text_seg(only.text)] if only.text else []
     found: list[Seg] = []
     for segment in segments:
         seg = _WRITE[type(segment)](segment)

@@ -33,11 +33,8 @@ _INSERT_INBOX: Final = repeated(SQL["insert_inbox"])
 _INSERT_LEAVING: Final = repeated(SQL["insert_leaving"])
 _INSERT_OUTBOX: Final = repeated(SQL["insert_outbox"])
 _SETTLE_RANGE: Final = SQL["settle_range"]
-_SETTLE: Final = {
-    state: SQL["settle_proven" if state in outbox.UNMARKED else "settle_other"]
-    for state in DeliveryState
-}
 _PROVEN: Final = SQL["settle_proven"]
+_OTHER: Final = SQL["settle_other"]
 
 
 class _Repeated(Exception):
@@ -214,14 +211,20 @@ def _settle(connection: Connection, outcomes: Sequence[Outcome], marks: Marks) -
     last = ""
     places = marks.change(OUTBOX, [one.id for one in outcomes])
     for one, seq in zip(outcomes, places, strict=True):
-        sentence = _SETTLE[one.state]
+        state = one.state
+        sentence = _PROVEN if state in outbox.UNMARKED else _OTHER
         if sentence is not last:
             if values:
                 connection.executemany(last, values)
             last, values = sentence, []
-        settled_ms = 0 if one.state is DeliveryState.QUEUED else one.at_ms
-        value = (one.id, int(one.state), settled_ms, one.peer_id, one.reason, seq)
-        values.append(value if sentence is _PROVEN else (*value, one.due_ms))
+        if sentence is _PROVEN:
+            value = (one.id, state._value_, one.at_ms, one.peer_id, one.reason, seq)
+        else:
+            settled_ms = 0 if state is DeliveryState.QUEUED else one.at_ms
+            value = (
+                one.id, state._value_, settled_ms, one.peer_id, one.reason, seq, one.due_ms,
+            )  # fmt: skip
+        values.append(value)
     if values:
         connection.executemany(last, values)
 

@@ -85,7 +85,7 @@ def create_file(path: Path) -> None:
 def file_id(path: Path) -> tuple[int, int] | None:
     """Return which file a path names now (device and inode), None when none."""
     try:
-        facts = path.stat()
+        facts = os.stat(path)  # noqa: PTH116 - once a commit, and twice as fast
     except OSError:
         return None
     return facts.st_dev, facts.st_ino

@@ -6,47 +6,36 @@ Changed only after a commit, by the thread that commits. Bound: as many as links
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 
 class Flight:
-    """Ids that are SENDING, in order, each with its conversation."""
+    """Ids that are SENDING, each with its conversation."""
 
     def __init__(self) -> None:
-        self._ids: list[int] = []
-        self._conversations: list[int] = []
+        self._conversations: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._conversations)
 
-    def add(self, rows: Sequence[tuple[int, int]]) -> None:
-        """Add (id, conversation), usually above all that are here."""
-        if not rows:
-            return
-        ordered = sorted(rows)
-        if not self._ids or ordered[0][0] > self._ids[-1]:
-            ids, conversations = zip(*ordered, strict=True)
-            self._ids += ids
-            self._conversations += conversations
-            return
-        for ident, conversation in ordered:
-            place = bisect_left(self._ids, ident)
-            self._ids.insert(place, ident)
-            self._conversations.insert(place, conversation)
+    def add(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Add (id, conversation)."""
+        self._conversations.update(rows)
 
     def remove(self, ids: Iterable[int]) -> None:
         """Remove ids; those that are not here do no harm."""
+        pop = self._conversations.pop
         for ident in ids:
-            self.remove_range(ident, ident)
+            pop(ident, None)
 
     def remove_range(self, first: int, last: int) -> None:
         """Remove first … last."""
-        start = bisect_left(self._ids, first)
-        end = bisect_right(self._ids, last)
-        del self._ids[start:end]
-        del self._conversations[start:end]
+        self.remove([ident for ident in self._conversations if first <= ident <= last])
 
     def earliest(self) -> dict[int, int]:
         """Return the lowest id by conversation."""
-        return dict(zip(reversed(self._conversations), reversed(self._ids), strict=True))
+        found: dict[int, int] = {}
+        for ident, conversation in self._conversations.items():
+            if ident < found.get(conversation, ident + 1):
+                found[conversation] = ident
+        return found
