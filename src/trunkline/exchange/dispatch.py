@@ -177,11 +177,11 @@ class Dispatch:
         """Whether more seats wait than are known by name."""
         return self._is_overfull
 
-    def is_direct(self, line: str, seat_key: str) -> bool:
+    def is_direct(self, where: Where) -> bool:
         """Whether nothing older waits for this seat."""
-        if (line, seat_key) in self._waiting or self._is_overfull:
+        if where in self._waiting or self._is_overfull:
             return False
-        facts = self._facts.get(line)
+        facts = self._facts.get(where[0])
         return facts is None or facts.send_gap_s is None
 
     def seated(self, origin: Origin, seat: Seat) -> None:

@@ -9,8 +9,9 @@ and nothing is acknowledged; links stop reading when their own bounds are reache
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -50,6 +51,8 @@ _GROWTH_POLLS = 2
 _MANY = 16
 _REST_S = 0.001
 _QUEUED = DeliveryState.QUEUED
+_STATE_OF = attrgetter("state._value_")  # its number: the hash of a member is written in Python
+_NAMES = {state.value: state.name.lower() for state in DeliveryState}
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -540,7 +543,7 @@ class Core:
         self._extras.outcomes.append(outcome)
         if outcome.state is _QUEUED:
             self.dispatch.hold(where, outcome.id)
-        if self.dispatch.is_direct(*where):
+        if self.dispatch.is_direct(where):
             if not self._is_timer_set:
                 self._soon()
         else:
@@ -602,8 +605,6 @@ def _tell_waiting(extras: Extras, plan: Plan) -> None:
 
 
 def _count(extras: Extras) -> dict[str, int]:
-    found = [0] * len(DeliveryState)
-    for outcome in extras.outcomes:
-        found[outcome.state] += 1
-    found[DeliveryState.SENT] += sum(len(sent.ids) for sent in extras.ranges)
-    return {state.name.lower(): found[state] for state in DeliveryState if found[state]}
+    counts = Counter(map(_STATE_OF, extras.outcomes))
+    counts[DeliveryState.SENT.value] += sum(len(sent.ids) for sent in extras.ranges)
+    return {_NAMES[state]: count for state, count in counts.items() if count}

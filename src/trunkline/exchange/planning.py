@@ -90,11 +90,15 @@ class Item(msgspec.Struct, gc=False):
 
 
 class Outgoing(msgspec.Struct, gc=False):
-    """A delivery that leaves as soon as the beat is committed."""
+    """A delivery that leaves as soon as the beat is committed.
+
+    Args:
+        where: its line and seat.
+        origin: the link that asked; None = whoever has the seat.
+    """
 
     delivery: Delivery
-    line: str
-    seat_key: str
+    where: tuple[str, str]
     origin: Origin | None
 
 
@@ -174,7 +178,7 @@ class Planner:
         ids: Ids,
         decide: Decide,
         asking: Asking,
-        is_direct: Callable[[str, str], bool],
+        is_direct: Callable[[tuple[str, str]], bool],
         is_gone: Callable[[str, str], bool],
         is_reachable: Callable[[str, str], bool],
         is_carried: Callable[[str], bool],
@@ -487,44 +491,43 @@ class Planner:
     ) -> None:
         """Write the replies: SENDING and outgoing on the fast path, else QUEUED or DRAFT."""
         beat = plan.beat
-        chat, origin = asked.chat, asked.origin
-        seat_key = facts.seat_of(chat)
+        chat, origin, now_ms = asked.chat, asked.origin, beat.now_ms
+        where = (facts.name, facts.seat_of(chat))
         is_here = origin is not None and origin.can_send
         is_direct = (
             is_here
             and not facts.is_paused
             and facts.pace is None
-            and self._is_direct(facts.name, seat_key)
-            and (facts.name, seat_key) not in plan.seats  # nothing may pass what this beat queues
+            and self._is_direct(where)
+            and where not in plan.seats  # nothing may pass what this beat queues
         )
-        is_gone = state.is_brief and not is_here and not self._is_reachable(facts.name, seat_key)
-        expires = beat.now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
+        is_gone = state.is_brief and not is_here and not self._is_reachable(*where)
+        expires = now_ms + REPLY_LIFE_MS if facts.traits.has_reply_expiry else 0
         for nth, reply in enumerate(replies):
             ident = answer_id(asked.row, nth)
-            row_state, reason = _QUEUED, ""
+            row_state, reason, attempt = _QUEUED, "", 0
             if reply.is_draft:
                 row_state = DeliveryState.DRAFT
                 beat.drafted.append(state.id)
             elif is_direct:
-                row_state = _SENDING
+                row_state, attempt = _SENDING, 1
             elif is_gone:
                 row_state, reason = DeliveryState.EXPIRED, GONE
             source = reply.source._value_  # as in `settle_verdict`
             if reply.name:
                 source = f"{source}:{reply.name}"
             what = Say(reply.segments)
-            attempt = 1 if row_state is _SENDING else 0
             row = OutboxRow(
-                ident, state.id, row_state, beat.now_ms, encode_what(what), source, attempt, 0,
+                ident, state.id, row_state, now_ms, encode_what(what), source, attempt, 0,
                 expires, reason,
             )  # fmt: skip
             beat.outbox.append(row)
             plan.said.append((row, state, reply.segments))
             if row_state is _SENDING:
-                delivery = Delivery(ident, chat, what, asked.context, beat.now_ms)
-                plan.outgoing.append(Outgoing(delivery, facts.name, seat_key, origin))
+                delivery = Delivery(ident, chat, what, asked.context, now_ms)
+                plan.outgoing.append(Outgoing(delivery, where, origin))
             elif row_state is _QUEUED:
-                plan.seats.add((facts.name, seat_key))
+                plan.seats.add(where)
             elif row_state is DeliveryState.EXPIRED:
                 self.give_back(plan, (facts.name, chat.account, chat.kind, chat.id), source)
 

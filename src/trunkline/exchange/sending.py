@@ -159,15 +159,15 @@ class Sender:
             # The ids of one beat's answers are a closed range: no other row can be in it.
             behind: list[Where] = []
             if self._dispatch.has_waiting:
-                seats = dict.fromkeys((out.line, out.seat_key) for out in answers)
-                behind = [where for where in seats if not self._dispatch.is_direct(*where)]
+                seats = dict.fromkeys(out.where for out in answers)
+                behind = [where for where in seats if not self._dispatch.is_direct(where)]
             ids = tuple(sorted(out.delivery.id for out in answers))
             self._range_sent(SentRange(ids), behind)
             rest = claimed
         for out in rest if collected else ():
             settled = collected.get(out.delivery.id)
             if settled is not None:
-                self._note((out.line, out.seat_key), settled)
+                self._note(out.where, settled)
 
     def _deliver(self, origin: Origin, deliveries: Sequence[Delivery]) -> None:
         try:
@@ -184,11 +184,11 @@ class Sender:
         shared = self._router.shared
         for out in outgoing:
             origin = out.origin
-            is_shared = bool(shared) and (out.line, out.seat_key) in shared
+            is_shared = bool(shared) and out.where in shared
             if origin is not None and not is_shared and origin.can_send:
                 by_origin.setdefault(origin, []).append(out.delivery)
                 continue
-            targets = self._router.find(out.line, out.seat_key)
+            targets = self._router.find(*out.where)
             for target in targets:
                 by_origin.setdefault(target, []).append(out.delivery)
             if not targets:
@@ -219,7 +219,7 @@ class Sender:
             self._outcome(dead, (facts.name, seat_key))
             return None
         delivery = Delivery(row.id, chat, what, context, row.at_ms, row.attempt + 1)
-        return Outgoing(delivery, facts.name, seat_key, None)
+        return Outgoing(delivery, (facts.name, seat_key), None)
 
     def _note(self, where: Where, settled: Settled) -> None:
         line, seat_key = where

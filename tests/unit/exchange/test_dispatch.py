@@ -32,14 +32,14 @@ async def test_a_seat_is_direct_until_something_waits_and_again_when_it_has_left
 ) -> None:
     async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
         queues = house.core.dispatch
-        assert queues.is_direct(*QQ)
+        assert queues.is_direct(QQ)
         await post(house, "a")
         await house.quiet()
-        assert not queues.is_direct(*QQ)
-        assert queues.is_direct("core", "tg")
+        assert not queues.is_direct(QQ)
+        assert queues.is_direct(("core", "tg"))
         Endpoint(house)
         await house.quiet()
-        assert queues.is_direct(*QQ)
+        assert queues.is_direct(QQ)
         assert not queues.has_waiting
 
 
@@ -70,7 +70,7 @@ async def test_what_waits_is_known_after_a_restart(tmp_path: Path) -> None:
     async with House(tmp_path, lines=CORE) as house:
         await post(house, "old")
     async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
-        assert not house.core.dispatch.is_direct(*QQ)
+        assert not house.core.dispatch.is_direct(QQ)
         end = Endpoint(house)
         end.say("new")
         await house.quiet()
@@ -111,7 +111,7 @@ async def test_beyond_the_bound_nobody_is_direct_and_nothing_is_passed(
     monkeypatch.setattr(dispatch, "WAITING_SEATS", 3)
     async with House(tmp_path, rules=[ECHO], lines=CORE) as house:
         assert house.core.dispatch.is_overfull
-        assert not house.core.dispatch.is_direct("core", "nobody")
+        assert not house.core.dispatch.is_direct(("core", "nobody"))
         for n in range(6):
             end = Endpoint(house, f"q{n}")
             end.say("new")
@@ -121,7 +121,7 @@ async def test_beyond_the_bound_nobody_is_direct_and_nothing_is_passed(
         await house.keeper.step()
         await house.quiet()
         assert not house.core.dispatch.is_overfull
-        assert house.core.dispatch.is_direct("core", "nobody")
+        assert house.core.dispatch.is_direct(("core", "nobody"))
 
 
 async def test_a_store_that_cannot_be_read_is_asked_again(tmp_path: Path) -> None:
@@ -227,14 +227,14 @@ async def test_rows_that_are_not_written_yet_are_not_taken_for_gone(tmp_path: Pa
         queues.hold(QQ, 1)
         queues.review()
         await queues.quiet()
-        assert not queues.is_direct(*QQ)
+        assert not queues.is_direct(QQ)
         Endpoint(house)
         queues.look(QQ)
         await queues.quiet()
-        assert not queues.is_direct(*QQ)
+        assert not queues.is_direct(QQ)
         queues.release(QQ, 1)
         await queues.quiet()
-        assert queues.is_direct(*QQ)
+        assert queues.is_direct(QQ)
 
 
 async def test_what_waited_for_a_visitor_expires_with_a_restart(tmp_path: Path) -> None:

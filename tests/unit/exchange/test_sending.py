@@ -177,7 +177,7 @@ async def test_a_late_proof_makes_sent_confirmed_and_nothing_takes_it_back(tmp_p
             (DeliveryState.CONFIRMED, "echo")
         ]
         assert end.heard == ["收到：a"]
-        assert house.core.dispatch.is_direct("core", "qq")
+        assert house.core.dispatch.is_direct(("core", "qq"))
 
 
 async def test_an_unclear_send_is_repeated_only_to_a_peer_that_dedupes(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ async def test_later_waits_as_long_as_told_and_what_is_newer_behind_it(tmp_path:
         end.say("c")
         await house.quiet()
         assert end.heard[-1] == "收到：c"
-        assert house.core.dispatch.is_direct("core", "qq")
+        assert house.core.dispatch.is_direct(("core", "qq"))
 
 
 async def test_a_link_that_cannot_now_is_not_asked_again_at_once_for_ever(tmp_path: Path) -> None:

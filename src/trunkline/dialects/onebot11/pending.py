@@ -85,6 +85,9 @@ class Calls:
         head = self._heads.get(done.lane)
         if head is None or head[0] != done.echo:
             return None  # its chat went on without it
+        if not self._waiting:
+            del self._heads[done.lane]
+            return None
         return self._advance(done.lane, now_s)
 
     def _advance(self, lane: Lane, now_s: float) -> Pending | None:

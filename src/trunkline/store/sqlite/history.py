@@ -54,8 +54,8 @@ class Indexer:
 
     def put_late(self, connection: Connection, rows: Sequence[Said]) -> None:
         """Index new rows that are older than what is indexed, in the beat that inserts them."""
-        if rows and min(row.id for row in rows) <= self.end:
-            late = [(row.conversation, row.id) for row in rows if row.id <= self.end]
+        late = [(row.conversation, row.id) for row in rows if row.id <= self.end]
+        if late:
             connection.executemany(SQL["put_history"], late)
             connection.executemany(SQL["put_active"], late)
 

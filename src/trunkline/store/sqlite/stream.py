@@ -55,8 +55,10 @@ class Marks:
 
     def change(self, side: int, ids: Sequence[int]) -> list[int]:
         """Take positions for changed rows; return one for each id."""
-        if len(ids) == 1:
-            return [self._take(side + _CHANGED, ids[0], ids[0])]
+        first, last = min(ids, default=0), max(ids, default=0)
+        if ids and last - first < _MAX_SPAN:
+            shift = self.span(side, first, last)
+            return [ident + shift for ident in ids]
         shifts = self._shifts(side, ids)
         return [ident + shifts[ident] for ident in ids]
 
