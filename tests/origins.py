@@ -70,6 +70,10 @@ class Endpoint:
     def can_send(self) -> bool:
         return self.is_able and self._seat is not None
 
+    @property
+    def is_ready(self) -> bool:
+        return self.can_send
+
     def committed(self, receipts: Sequence[Any], events: int, size_bytes: int) -> None:
         self._fail("committed")
         self.receipts += receipts

@@ -23,12 +23,17 @@ DRAFT_LIFE_MS: Final = 86_400_000
 
 
 class Origin(Protocol):
-    """One driver, as the exchange sees it.
-
-    `line` is the line's name. `can_send` is true while the session is READY on a seat that sends.
-    """
+    """One driver, as the exchange sees it; `line` is the line's name."""
 
     line: str
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the session is READY on a seat that sends, its link failing or not.
+
+        Cheaper than `can_send`: what is planned for a link that has failed comes back as LATER.
+        """
+        ...
 
     @property
     def seat(self) -> Seat | None:

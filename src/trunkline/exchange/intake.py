@@ -177,6 +177,7 @@ class Core:
         # Notes what became of a delivery. No method of ours around it: it is called for every one.
         self.settled = self.sender.settled
         self._queue: deque[Item] = deque()
+        self.is_full = False  # whether 1,024 events wait
         self._expected = 0  # events of a beat, as the last ones were
         self._taken = 0  # events taken out of the queue so far
         self._extras = Extras()
@@ -200,11 +201,6 @@ class Core:
 
     # -- what lines call (contract.Exchange) -------------------------------------------------
 
-    @property
-    def is_full(self) -> bool:
-        """Whether 1,024 events wait."""
-        return len(self._queue) >= QUEUE_EVENTS
-
     def offer(self, origin: Origin, event: DurableEvent, receipt: Receipt, size_bytes: int) -> None:
         """Take an event for the next beat."""
         chat = event.chat
@@ -216,6 +212,8 @@ class Core:
                 origin, event, receipt, size_bytes, (origin.line, chat.account, chat.kind, chat.id)
             )
         )
+        if len(queue) >= QUEUE_EVENTS:
+            self.is_full = True
 
     def pass_on(self, origin: Origin, event: Fleeting) -> None:
         """Show a fleeting event to who watches."""
@@ -441,6 +439,7 @@ class Core:
                 break
             items.append(queue.popleft())
         self._taken += len(items)
+        self.is_full = len(queue) >= QUEUE_EVENTS
         self._meter.queued(len(queue))
         return items
 
@@ -451,6 +450,7 @@ class Core:
             self._queue.extendleft(reversed(part.items))
             self._taken -= len(part.items)
             self._extras.put_back(part.extras)
+        self.is_full = len(self._queue) >= QUEUE_EVENTS
         mark = self._taken + len(self._queue)
         for where, state in self._extras.kept.items():
             self._kept.setdefault(where, (mark, state))

@@ -282,7 +282,8 @@ class Planner:
             return
         answers = _UNASKED
         try:
-            turn = self._turn_of(facts, state, (event,), beat.now_ms, beat.now_ms)
+            is_carried = facts.traits.is_site and self._is_carried(facts.name)
+            turn = turn_of(facts, state, (event,), beat.now_ms, beat.now_ms, is_carried=is_carried)
             verdict = self.decide(state, turn)
             if verdict.kind is _ASK:
                 verdict, answers = self._decide_asking(plan, state, turn, answers, is_poison=False)
@@ -318,17 +319,6 @@ class Planner:
         else:
             since_ms = beat.now_ms if facts.traits.is_site and is_question else None
             _leave(beat, state, verdict, ident, since_ms)
-
-    def _turn_of(
-        self,
-        facts: LineFacts,
-        state: ConversationState,
-        events: tuple[DurableEvent, ...],
-        received_ms: int,
-        now_ms: int,
-    ) -> Turn:
-        is_carried = facts.traits.is_site and self._is_carried(facts.name)
-        return turn_of(facts, state, events, received_ms, now_ms, is_carried=is_carried)
 
     def _turn_to_wait_for(
         self, plan: Plan, facts: LineFacts, state: ConversationState
@@ -493,7 +483,7 @@ class Planner:
         beat = plan.beat
         chat, origin, now_ms = asked.chat, asked.origin, beat.now_ms
         where = (facts.name, facts.seat_of(chat))
-        is_here = origin is not None and origin.can_send
+        is_here = origin is not None and origin.is_ready
         is_direct = (
             is_here
             and not facts.is_paused
@@ -628,7 +618,10 @@ class Planner:
         if not due.rows:
             self._end_turn(plan, due, state)
             return
-        turn = self._turn_of(facts, state, due.events, due.received_ms, beat.now_ms)
+        is_carried = facts.traits.is_site and self._is_carried(facts.name)
+        turn = turn_of(
+            facts, state, due.events, due.received_ms, beat.now_ms, is_carried=is_carried
+        )
         # An answer belongs to the attempt that is counted already; without one it is a new one.
         attempts = due.turn.attempts + (0 if due.answers else 1)
         is_poison = attempts > MAX_ATTEMPTS

@@ -185,7 +185,7 @@ class Sender:
         for out in outgoing:
             origin = out.origin
             is_shared = bool(shared) and out.where in shared
-            if origin is not None and not is_shared and origin.can_send:
+            if origin is not None and not is_shared and origin.is_ready:
                 by_origin.setdefault(origin, []).append(out.delivery)
                 continue
             targets = self._router.find(*out.where)

@@ -112,8 +112,8 @@ class Driver:
 
     __slots__ = (
         "_armed_s", "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_is_refused",
-        "_may_send", "_now_s", "_size", "_timer", "_unsettled", "_wake_at", "dial", "hangup",
-        "home", "is_dialling", "last_s", "line", "link", "prepared", "seat", "session",
+        "_now_s", "_size", "_timer", "_unsettled", "_wake_at", "dial", "hangup",
+        "home", "is_dialling", "is_ready", "last_s", "line", "link", "prepared", "seat", "session",
         "since_s", "state", "was_ready",
     )  # fmt: skip
 
@@ -139,7 +139,8 @@ class Driver:
         self._is_halted = False
         self._is_closed = False
         self._is_refused = False  # another link keeps the seat
-        self._may_send = False
+        # READY on a seat that sends, as far as the session knows; `can_send` asks the link, too.
+        self.is_ready = False
         # Deliveries that the session has and says nothing of yet; at the end of the link nobody
         # else would ever settle what a faulty session forgets.
         self._unsettled: dict[DeliveryId, None] = {}
@@ -246,7 +247,7 @@ class Driver:
 
         A link that was replaced or is closing writes nothing more, long before its end is told.
         """
-        return self._may_send and self.link is not None and self.link.is_open
+        return self.is_ready and self.link is not None and self.link.is_open
 
     def committed(self, receipts: Sequence[Receipt], events: int, size_bytes: int) -> None:
         """Acknowledge what is durable and read on."""
@@ -401,7 +402,7 @@ class Driver:
     def _hang_up(self, effect: Hangup) -> None:
         if self.hangup is None:
             self.hangup = effect
-            self._may_send = False
+            self.is_ready = False
         if self.link is not None:
             if effect.code == ABNORMAL:
                 self.link.abort()  # a played fault: that code never stands in a close frame
@@ -422,10 +423,10 @@ class Driver:
             self._hang_up(Hangup(1008, seat.refusal))
             return
         seat = self.seat
-        self._may_send = False
+        self.is_ready = False
         if effect.state is LinkState.READY and seat is not None:
             self.was_ready = True
-            self._may_send = seat.can_send and self.hangup is None
+            self.is_ready = seat.can_send and self.hangup is None
             self.home.exchange.seated(self, seat)
         self.home.changed(self)
 
@@ -447,7 +448,7 @@ class Driver:
         if seat is None:
             return
         self.seat = None
-        self._may_send = False
+        self.is_ready = False
         if self.home.roster.leave(self, seat):
             self.home.exchange.unseated(self.line, seat)
 

@@ -23,8 +23,7 @@ _UNSENT_CODES: Final = frozenset({1004, 1005, 1006, 1015})
 _DEFINED_CODES: Final = range(1000, 1015)
 _FREE_CODES: Final = range(3000, 5000)
 
-SHORT_TEXT: Final = tuple(bytes((TEXT, size)) for size in range(_SHORT))
-SHORT_BINARY: Final = tuple(bytes((BINARY, size)) for size in range(_SHORT))
+HEADS: Final = 1024  # the headers of all frames below this size are ready-made
 
 
 def encode_header(first: int, size_bytes: int) -> bytes:
@@ -34,6 +33,10 @@ def encode_header(first: int, size_bytes: int) -> bytes:
     if size_bytes < _MEDIUM:
         return (first << 24 | 126 << 16 | size_bytes).to_bytes(4, "big")
     return bytes((first, 127)) + size_bytes.to_bytes(8, "big")
+
+
+TEXT_HEADS: Final = tuple(encode_header(TEXT, size) for size in range(HEADS))
+BINARY_HEADS: Final = tuple(encode_header(BINARY, size) for size in range(HEADS))
 
 
 def encode_control(first: int, payload: bytes, mask: bytes = b"") -> bytes:

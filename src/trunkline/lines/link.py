@@ -35,7 +35,7 @@ _CLOSE: Final = WSMsgType.CLOSE
 _NEVER_S: Final = float("inf")
 _STEP_BYTES: Final = 4096  # what a link holds is reported to the budget in steps
 _READ_BYTES: Final = 32_768  # picows' buffer stays below four times as much, or twice a frame
-_SHORT: Final = 126
+_HEADS: Final = framing.HEADS
 
 _OPEN, _CLOSING, _ENDED = 0, 1, 2
 
@@ -84,6 +84,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         "_due_s",
         "_end_error",
         "_fault",
+        "_heads",
         "_held_bytes",
         "_is_choked",
         "_is_fed",
@@ -106,7 +107,6 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         "_parse",
         "_ping",
         "_saw_frame",
-        "_short",
         "_stall_bytes",
         "_stall_s",
         "_state",
@@ -461,7 +461,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         """Say what `send` writes from now on; dialects have one opcode, an echo has the peer's."""
         self._opcode = framing.BINARY if is_binary else framing.TEXT
         self._kind = _BINARY if is_binary else _TEXT
-        self._short = framing.SHORT_BINARY if is_binary else framing.SHORT_TEXT
+        self._heads = framing.BINARY_HEADS if is_binary else framing.TEXT_HEADS
 
     def send(self, data: bytes) -> None:
         """Queue one message in the link's opcode; it leaves at `flush`. No-op when closed."""
@@ -477,7 +477,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
                 self._queue(framing.encode_masked(self._opcode, data, mask))
         else:
             size = len(data)
-            head = self._short[size] if size < _SHORT else encode_header(self._opcode, size)
+            head = self._heads[size] if size < _HEADS else encode_header(self._opcode, size)
             # Copied once more when several are joined; two entries a message cost more than that.
             frame = head + data
             self._out.append(frame)

@@ -32,7 +32,7 @@ class Ear:
 
     line = "maim"
     seat = None
-    can_send = True
+    can_send = is_ready = True
 
     def __init__(self) -> None:
         self.receipts: list[Any] = []

@@ -60,6 +60,10 @@ class Ear:
     def can_send(self) -> bool:
         return self.seat is not None
 
+    @property
+    def is_ready(self) -> bool:
+        return self.can_send
+
     def replaced(self) -> None: ...
 
     def committed(self, receipts: Sequence[Any], events: int, size_bytes: int) -> None: ...

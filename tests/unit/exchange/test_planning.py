@@ -42,7 +42,7 @@ class Origin:
     seat = None
 
     def __init__(self, *, can_send: bool = True) -> None:
-        self.can_send = can_send
+        self.can_send = self.is_ready = can_send
 
 
 def counting(
@@ -85,7 +85,7 @@ class Stand:
                 hand_over=lambda turns: None,
                 on_trouble=lambda action, error: None,
             ),
-            is_direct=lambda line, seat: self.direct,
+            is_direct=lambda where: self.direct,
             is_gone=lambda line, seat: not self.reachable,
             is_reachable=lambda line, seat: self.reachable,
             is_carried=lambda line: False,
@@ -132,7 +132,7 @@ def test_rows_of_a_beat_name_their_question_and_leave_in_order() -> None:
     questions = [row.id for row in plan.beat.inbox]
     assert [row.id for row in plan.beat.outbox] == [answer_id(InboxId(q), 0) for q in questions]
     assert [out.delivery.id for out in plan.outgoing] == [row.id for row in plan.beat.outbox]
-    assert [out.seat_key for out in plan.outgoing] == ["qq", "tg"]
+    assert [out.where[1] for out in plan.outgoing] == ["qq", "tg"]
     assert {row.state for row in plan.beat.outbox} == {DeliveryState.SENDING}
     assert {row.attempt for row in plan.beat.outbox} == {1}
     assert plan.outgoing[0].delivery.context == b"ctx"

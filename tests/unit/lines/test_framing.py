@@ -26,7 +26,7 @@ def test_the_example_of_the_rfc():
 def test_headers(size, header):
     assert framing.encode_header(framing.TEXT, size).hex() == header
     if size < 126:
-        assert framing.SHORT_TEXT[size].hex() == header
+        assert framing.TEXT_HEADS[size].hex() == header
 
 
 def test_close_payloads():

@@ -24,7 +24,6 @@ from trunkline.dialects.contract import (
     Tag,
     Transmit,
 )
-from trunkline.dialects.onebot11 import ordinary
 from trunkline.dialects.onebot11.asking import act, say, settle, settle_done
 from trunkline.dialects.onebot11.calls import encode_call
 from trunkline.dialects.onebot11.events import is_own, to_event, to_message
@@ -32,6 +31,9 @@ from trunkline.dialects.onebot11.frames import decode, decode_response
 from trunkline.dialects.onebot11.greeting import Faulty, read_greeting
 from trunkline.dialects.onebot11.headers import API, EVENT, self_id_of
 from trunkline.dialects.onebot11.options import OneBotOptions
+from trunkline.dialects.onebot11.ordinary import is_done
+from trunkline.dialects.onebot11.ordinary import read as read_ordinary
+from trunkline.dialects.onebot11.ordinary import to_message as ordinary_message
 from trunkline.dialects.onebot11.pending import Calls, Pending
 from trunkline.dialects.onebot11.segments import to_word
 from trunkline.dialects.onebot11.session import (
@@ -169,15 +171,15 @@ class FrameworkSession(OneBotSession):
 
     def _hear_ordinary(self, data: bytes) -> Effects | None:
         """Take what nearly every frame is; None = the rules have to be asked."""
-        wire = ordinary.read(data)
+        wire = read_ordinary(data)
         if wire is None:
             return None
         if wire.post_type == "message":
             if self._kind == API:
                 return None
-            event = ordinary.to_message(wire, self._account, has_key=self._options.dedupe)
+            event = ordinary_message(wire, self._account, has_key=self._options.dedupe)
             return None if event is None else (Received(event),)
-        call = self._calls.take(wire.echo) if wire.is_done and self._kind != EVENT else None
+        call = self._calls.take(wire.echo) if is_done(wire) and self._kind != EVENT else None
         return None if call is None else self._end_call(call, settle_done(call, wire.data))
 
     def _hear(self, frame: Heard, data: bytes) -> Effects:
@@ -257,7 +259,7 @@ class FrameworkSession(OneBotSession):
                 return refused(delivery, "OneBot cannot carry this")
         except ValueError as error:
             return refused(delivery, str(error))
-        if self._calls.is_full:
+        if self._calls.is_full():
             return (Settled(delivery.id, Outcome.LATER, wait_s=FULL_WAIT_S),)
         echo = f"{delivery.id}.{delivery.attempt}"
         frame = encode_call(action, params, echo)
@@ -266,10 +268,10 @@ class FrameworkSession(OneBotSession):
         chat = delivery.chat
         call = Pending(delivery.id, (chat.kind, chat.id), echo, frame)
         is_now = self._calls.offer(call, self._clock.monotonic_s())
-        if is_now:
-            self._wake(call.until_s)  # what was written before is due earlier, and awaited
-        else:
+        if not is_now:
             self._wake_for_calls()
+        elif self.wake_at is None or call.until_s < self.wake_at:
+            self.wake_at = call.until_s
         return (Transmit(frame),) if is_now else ()
 
     def _wake_for_calls(self) -> None:

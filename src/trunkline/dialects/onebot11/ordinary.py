@@ -58,11 +58,6 @@ class Wire(msgspec.Struct, frozen=True, gc=False):
     data: msgspec.Raw = msgspec.Raw(b"null")
     echo: Any = None
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it is the response to a call that was done. Source: onebot11 8"""
-        return self.retcode == 0 and self.status == "ok" and self.post_type is msgspec.UNSET
-
 
 _decode: Final[Callable[[bytes], Wire]] = msgspec.json.Decoder(Wire).decode
 
@@ -78,6 +73,11 @@ def read(data: bytes) -> Wire | None:
         return _decode(data)
     except FAULTS:
         return None
+
+
+def is_done(wire: Wire) -> bool:
+    """Whether it is the response to a call that was done. Source: onebot11 8"""
+    return wire.retcode == 0 and wire.status == "ok" and wire.post_type is msgspec.UNSET
 
 
 def to_message(wire: Wire, account: str, *, has_key: bool) -> MessageReceived | None:

@@ -53,7 +53,6 @@ class Calls:
         self._behind: dict[Lane, deque[Pending]] = {}
         self._waiting = 0
 
-    @property
     def is_full(self) -> bool:
         """Whether no further call is taken."""
         return len(self._written) + self._waiting >= MAX_CALLS

@@ -157,4 +157,4 @@ def test_ordinary_frames_are_read_without_the_rules() -> None:
         assert ordinary.to_message(wire, str(wire.self_id), has_key=True) is not None
     wire = ordinary.read(b'{"status":"ok","retcode":0,"data":null,"echo":"1"}')
     assert wire is not None
-    assert wire.is_done
+    assert ordinary.is_done(wire)
