@@ -9,7 +9,7 @@ and nothing is acknowledged; links stop reading when their own bounds are reache
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -51,6 +51,7 @@ _GROWTH_POLLS = 2
 _MANY = 16
 _REST_S = 0.001
 _QUEUED = DeliveryState.QUEUED
+_SENT = DeliveryState.SENT.value
 _STATE_OF = attrgetter("state._value_")  # its number: the hash of a member is written in Python
 _NAMES = {state.value: state.name.lower() for state in DeliveryState}
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -605,6 +606,9 @@ def _tell_waiting(extras: Extras, plan: Plan) -> None:
 
 
 def _count(extras: Extras) -> dict[str, int]:
-    counts = Counter(map(_STATE_OF, extras.outcomes))
-    counts[DeliveryState.SENT.value] += sum(len(sent.ids) for sent in extras.ranges)
-    return {_NAMES[state]: count for state, count in counts.items() if count}
+    counts: dict[int, int] = {}
+    for state in map(_STATE_OF, extras.outcomes):
+        counts[state] = counts.get(state, 0) + 1
+    for sent in extras.ranges:
+        counts[_SENT] = counts.get(_SENT, 0) + len(sent.ids)
+    return {_NAMES[state]: count for state, count in counts.items()}

@@ -150,8 +150,11 @@ class Sender:
         self._open = {out.delivery.id: out for out in outgoing}
         self._collected = {}
         for origin, deliveries in self._by_origin(outgoing).items():
-            self._deliver(origin, deliveries)
             flushed[origin] = None
+            try:
+                origin.deliver(deliveries)
+            except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this link only
+                self._failed(deliveries, error)
         collected = self._collected
         self._open = {}
         rest = outgoing
@@ -169,15 +172,12 @@ class Sender:
             if settled is not None:
                 self._note(out.where, settled)
 
-    def _deliver(self, origin: Origin, deliveries: Sequence[Delivery]) -> None:
-        try:
-            origin.deliver(deliveries)
-        except Exception as error:  # noqa: BLE001 - the edge "beat": concerns this link only
-            self._on_trouble("deliver", error)
-            for delivery in deliveries:
-                # Whether any of it was written nobody can say.
-                unknown = Settled(delivery.id, Fate.UNCERTAIN, detail="our fault, see the log")
-                self._collected.setdefault(delivery.id, unknown)
+    def _failed(self, deliveries: Sequence[Delivery], error: Exception) -> None:
+        self._on_trouble("deliver", error)
+        for delivery in deliveries:
+            # Whether any of it was written nobody can say.
+            unknown = Settled(delivery.id, Fate.UNCERTAIN, detail="our fault, see the log")
+            self._collected.setdefault(delivery.id, unknown)
 
     def _by_origin(self, outgoing: Sequence[Outgoing]) -> dict[Origin, list[Delivery]]:
         by_origin: dict[Origin, list[Delivery]] = {}

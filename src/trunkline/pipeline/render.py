@@ -62,11 +62,13 @@ class Template(msgspec.Struct, frozen=True):
         parts: literal text and fields, in order.
         fixed: the finished segments when nothing has to be filled, else None.
         image: sent after the text.
+        only: the field, when there is nothing else.
     """
 
     parts: tuple[str | Field, ...]
     fixed: Segments | None
     image: Image | None = None
+    only: Field | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -79,8 +81,6 @@ class Template(msgspec.Struct, frozen=True):
         A name that is not known leaves nothing behind, and no blank at the beginning either.
         """
         parts = self.parts
-        if len(parts) == 1 and not isinstance(parts[0], str):
-            return parts[0](turn, offset_ms)
         pieces = [part if isinstance(part, str) else part(turn, offset_ms) for part in parts]
         text = "".join(pieces)
         return text.lstrip(" ") if pieces and not pieces[0] else text
@@ -90,9 +90,9 @@ class Template(msgspec.Struct, frozen=True):
         fixed = self.fixed
         if fixed is not None:
             return fixed
-        text = self.text(turn, offset_ms)
-        image = self.image
-        if not text.strip():
+        only, image = self.only, self.image
+        text = only(turn, offset_ms) if only is not None else self.text(turn, offset_ms)
+        if not text or text.isspace():
             return (image,) if image is not None else ()
         return (Text(text), image) if image is not None else (Text(text),)
 
@@ -124,4 +124,5 @@ def compile_template(text: str, image: Image | None = None) -> Template:
     fixed: Segments | None = None
     if all(isinstance(part, str) for part in parts):
         fixed = (Text(literal), *pictures) if literal.strip() else pictures
-    return Template(tuple(parts), fixed, image)
+    only = parts[0] if len(parts) == 1 and not isinstance(parts[0], str) else None
+    return Template(tuple(parts), fixed, image, only)

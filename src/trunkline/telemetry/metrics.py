@@ -7,7 +7,7 @@ the meter that lines use, without importing either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -15,12 +15,15 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 OTHER: Final = "other"
 MAX_LINES: Final = 1000  # label values of the gauge by line
+MAX_BEATS: Final = 512  # counted beside the library before they are handed to it
 
 DIALECTS: Final = ("boss", "contact", "maim", "onebot11", "xianyu")
 STAGES: Final = (
@@ -68,6 +71,40 @@ class _Closed:
         self._children.get(word, self._other).inc(amount)
 
 
+class _Beats:
+    """What beats have counted since somebody last looked.
+
+    The library's own counters are code that is cold once a beat: there they took 40 µs of it.
+    """
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[int, float]] = []
+        self.verdicts: dict[str, int] = {}
+        self.settled: dict[str, int] = {}
+        self.duplicates = 0
+        self.dead = 0
+
+
+class _First(Collector):
+    """A collector without numbers of its own; asked before all others.
+
+    Args:
+        add_up: called whenever somebody looks.
+    """
+
+    def __init__(self, add_up: Callable[[], None]) -> None:
+        self._add_up = add_up
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Bring the others up to date."""
+        self._add_up()
+        return ()
+
+
 class Metrics:
     """All of them.
 
@@ -80,6 +117,9 @@ class Metrics:
         # Doubles the page and tells only when the process started. A switch of the whole library.
         disable_created_metrics()
         self.registry = registry or CollectorRegistry()
+        self._beats = _Beats()
+        self._queued = 0
+        self.registry.register(_First(self._add_up))
         self._add_exchange()
         self._add_lines()
         self._add_process()
@@ -165,24 +205,39 @@ class Metrics:
         dead: int,
     ) -> None:
         """Count one commit."""
-        self.events.inc(events)
-        self.beat_events.observe(events)
-        self.commit_seconds.observe(seconds)
+        beats = self._beats
+        beats.commits.append((events, seconds))
         for label, count in verdicts.items():
-            self._verdicts.get(label, self._other_verdict).inc(count)
-        if duplicates:
-            self.duplicates.inc(duplicates)
-        if dead:
-            self.dead.inc(dead)
+            beats.verdicts[label] = beats.verdicts.get(label, 0) + count
+        beats.duplicates += duplicates
+        beats.dead += dead
+        if len(beats.commits) >= MAX_BEATS:
+            self._add_up()
 
     def outcomes(self, counts: Mapping[str, int]) -> None:
         """Count settled deliveries by state, in lower case."""
+        settled = self._beats.settled
         for outcome, count in counts.items():
-            self._outcomes.inc(outcome, count)
+            settled[outcome] = settled.get(outcome, 0) + count
 
     def queued(self, events: int) -> None:
         """Show how many events wait for the next beat."""
-        self.queue_events.set(events)
+        self._queued = events
+
+    def _add_up(self) -> None:
+        """Hand what beats have counted to the library."""
+        beats, self._beats = self._beats, _Beats()
+        for events, seconds in beats.commits:
+            self.events.inc(events)
+            self.beat_events.observe(events)
+            self.commit_seconds.observe(seconds)
+        for label, count in beats.verdicts.items():
+            self._verdicts.get(label, self._other_verdict).inc(count)
+        for outcome, count in beats.settled.items():
+            self._outcomes.inc(outcome, count)
+        self.duplicates.inc(beats.duplicates)
+        self.dead.inc(beats.dead)
+        self.queue_events.set(self._queued)
 
     def rows(self, counts: Mapping[str, int]) -> None:
         """Show the store's `counts()`: rows that wait for somebody."""

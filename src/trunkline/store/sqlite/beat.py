@@ -34,6 +34,7 @@ _INSERT_LEAVING: Final = repeated(SQL["insert_leaving"])
 _INSERT_OUTBOX: Final = repeated(SQL["insert_outbox"])
 _SETTLE_RANGE: Final = SQL["settle_range"]
 _PROVEN: Final = SQL["settle_proven"]
+_CONFIRMED: Final = SQL["settle_confirmed"]
 _OTHER: Final = SQL["settle_other"]
 
 
@@ -212,12 +213,17 @@ def _settle(connection: Connection, outcomes: Sequence[Outcome], marks: Marks) -
     places = marks.change(OUTBOX, [one.id for one in outcomes])
     for one, seq in zip(outcomes, places, strict=True):
         state = one.state
-        sentence = _PROVEN if state in outbox.UNMARKED else _OTHER
+        if state is DeliveryState.CONFIRMED and not one.reason:
+            sentence = _CONFIRMED
+        else:
+            sentence = _PROVEN if state in outbox.UNMARKED else _OTHER
         if sentence is not last:
             if values:
                 connection.executemany(last, values)
             last, values = sentence, []
-        if sentence is _PROVEN:
+        if sentence is _CONFIRMED:
+            value = (one.id, one.at_ms, one.peer_id, seq)
+        elif sentence is _PROVEN:
             value = (one.id, state._value_, one.at_ms, one.peer_id, one.reason, seq)
         else:
             settled_ms = 0 if state is DeliveryState.QUEUED else one.at_ms
