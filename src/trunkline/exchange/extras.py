@@ -11,8 +11,6 @@ from typing import Final
 
 import msgspec
 
-from trunkline.dialects.contract import Receipt
-from trunkline.exchange.contract import Origin
 from trunkline.exchange.conversations import Key
 from trunkline.ids import DeliveryId, InboxId
 from trunkline.model.asking import Answer
@@ -198,12 +196,3 @@ class Extras(msgspec.Struct):
             *(Extras(turns=[one]) for one in self.turns),
             *(Extras(unsaid=[one]) for one in self.unsaid),
         ]
-
-
-class Settling(msgspec.Struct):
-    """Receipts and sizes of one link in one beat, for `Origin.committed`."""
-
-    origin: Origin
-    receipts: list[Receipt] = []
-    events: int = 0
-    size_bytes: int = 0

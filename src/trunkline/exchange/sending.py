@@ -8,11 +8,11 @@ from typing import TypeAlias
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Settled
+from trunkline.dialects.contract import Receipt, Settled
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.dispatch import Dispatch, Where
-from trunkline.exchange.extras import Claim, SentRange, Settling
+from trunkline.exchange.extras import Claim, SentRange
 from trunkline.exchange.planning import GONE, Item, Outgoing
 from trunkline.model.delivery import Delivery, DeliveryState
 from trunkline.model.delivery import Outcome as Fate
@@ -42,18 +42,16 @@ def acknowledge(items: Sequence[Item], on_trouble: Trouble) -> dict[Origin, None
 
     A fault in one link's session must not keep the others from hearing of theirs.
     """
-    touched: dict[Origin, Settling] = {}
+    touched: dict[Origin, tuple[list[Receipt], int, int]] = {}
     for item in items:
-        settling = touched.get(item.origin)
-        if settling is None:
-            settling = touched[item.origin] = Settling(item.origin)
-        settling.events += 1
-        settling.size_bytes += item.size_bytes
-        if item.receipt is not None:
-            settling.receipts.append(item.receipt)
+        origin, receipt = item.origin, item.receipt
+        receipts, events, size_bytes = touched.get(origin) or ([], 0, 0)
+        if receipt is not None:
+            receipts.append(receipt)
+        touched[origin] = (receipts, events + 1, size_bytes + item.size_bytes)
     for origin, settling in touched.items():
         try:
-            origin.committed(settling.receipts, settling.events, settling.size_bytes)
+            origin.committed(*settling)
         except Exception as error:  # noqa: BLE001 - the edge "beat": it is committed, go on
             on_trouble("acknowledge", error)
     return dict.fromkeys(touched)

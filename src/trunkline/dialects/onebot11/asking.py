@@ -13,12 +13,10 @@ from trunkline.dialects.contract import Settled
 from trunkline.dialects.onebot11.cq import format_cq
 from trunkline.dialects.onebot11.events import KINDS, Context, decode_context, to_number
 from trunkline.dialects.onebot11.pending import Pending
-from trunkline.dialects.onebot11.segments import Seg, text_seg, to_wire, to_word
+from trunkline.dialects.onebot11.segments import to_wire, to_word
 from trunkline.dialects.onebot11.shapes import Response
 from trunkline.dialects.onebot11.translate import to_segs
 from trunkline.model.delivery import Act, Delivery, Outcome, Say
-from trunkline.model.message import Segments
-from trunkline.model.segment import Text
 
 # A send that is answered so may have arrived: implementations say it of messages that did.
 UNCLEAR_CODES: Final = frozenset({200, 1200})  # Source: onebot11 8
@@ -58,7 +56,7 @@ def say(delivery: Delivery, what: Say, *, as_text: bool) -> tuple[str, object]:
     chat = delivery.chat
     if chat.kind not in KINDS:
         raise ValueError(f"OneBot has no {chat.kind!r} chats to send to")
-    segs = _write(what.segments)
+    segs = to_wire(to_segs(what.segments))
     if not segs:
         raise ValueError("nothing in it that could be shown")
     message = format_cq(segs) if as_text else segs
@@ -67,14 +65,6 @@ def say(delivery: Delivery, what: Say, *, as_text: bool) -> tuple[str, object]:
         return "send_group_msg", _GroupParams(target, message)
     home = decode_context(delivery.context).group_id if delivery.context else ""
     return "send_private_msg", _PrivateParams(target, message, to_number(home) if home else None)
-
-
-def _write(segments: Segments) -> list[Seg]:
-    if len(segments) == 1:
-        only = segments[0]
-        if type(only) is Text and only.text:  # nearly always
-            return [text_seg(only.text)]
-    return to_wire(to_segs(segments))
 
 
 def act(delivery: Delivery, wanted: Act) -> tuple[str, object]:

@@ -31,7 +31,7 @@ from trunkline.dialects.onebot11.frames import decode, decode_response
 from trunkline.dialects.onebot11.greeting import Faulty, read_greeting
 from trunkline.dialects.onebot11.headers import API, EVENT, self_id_of
 from trunkline.dialects.onebot11.options import OneBotOptions
-from trunkline.dialects.onebot11.ordinary import is_done
+from trunkline.dialects.onebot11.ordinary import encode_text, is_done
 from trunkline.dialects.onebot11.ordinary import read as read_ordinary
 from trunkline.dialects.onebot11.ordinary import to_message as ordinary_message
 from trunkline.dialects.onebot11.pending import Calls, Pending
@@ -249,30 +249,33 @@ class FrameworkSession(OneBotSession):
             if self._state is LinkState.DEGRADED:
                 return (Settled(delivery.id, Outcome.LATER),)
             raise LocalProtocolError(f"the session is {self._state.value}, it cannot send")
-        what = delivery.what
-        try:
-            if type(what) is Say:
-                action, params = say(delivery, what, as_text=self._as_text)
-            elif type(what) is Act:
-                action, params = act(delivery, what)
-            else:
-                return refused(delivery, "OneBot cannot carry this")
-        except ValueError as error:
-            return refused(delivery, str(error))
         if self._calls.is_full():
             return (Settled(delivery.id, Outcome.LATER, wait_s=FULL_WAIT_S),)
         echo = f"{delivery.id}.{delivery.attempt}"
-        frame = encode_call(action, params, echo)
+        try:
+            frame = self._encode(delivery, echo)
+        except ValueError as error:
+            return refused(delivery, str(error))
         if len(frame) > MAX_FRAME_BYTES:
             return refused(delivery, f"{len(frame)} bytes are more than an implementation takes")
         chat = delivery.chat
         call = Pending(delivery.id, (chat.kind, chat.id), echo, frame)
-        is_now = self._calls.offer(call, self._clock.monotonic_s())
+        now_s = self._clock.monotonic_s()
+        is_now = self._calls.offer(call, now_s)
         if not is_now:
             self._wake_for_calls()
-        elif self.wake_at is None or call.until_s < self.wake_at:
-            self.wake_at = call.until_s
+        elif self.wake_at is None or now_s + self._options.api_timeout_s < self.wake_at:
+            self.wake_at = now_s + self._options.api_timeout_s
         return (Transmit(frame),) if is_now else ()
+
+    def _encode(self, delivery: Delivery, echo: str) -> bytes:
+        what = delivery.what
+        if type(what) is Say:
+            frame = None if self._as_text else encode_text(delivery, what, echo)
+            return frame or encode_call(*say(delivery, what, as_text=self._as_text), echo)
+        if type(what) is Act:
+            return encode_call(*act(delivery, what), echo)
+        raise ValueError("OneBot cannot carry this")
 
     def _wake_for_calls(self) -> None:
         at_s = self._calls.wake_at()

@@ -1,8 +1,9 @@
-"""The ordinary message and response: one typed decoder, straight to what the session says of them.
+"""The ordinary message, call and response, each in one step.
 
-Nearly every frame is one of the two. What does not fit here, and all that the decoder refuses (ids
-as text, a byte order mark, our own messages …), is read as plain values by the rules of the
-specification (`frames`, `events`), which would give the same. Source: onebot11 4, 5, 8
+Nearly every frame is one of the three: a message and a response that one typed decoder reads, and a
+call that says one piece of text. What does not fit here, and all that the decoder refuses (ids as
+text, a byte order mark, our own messages …), goes by the rules of the specification (`frames`,
+`events`, `asking`), which would give the same. Source: onebot11 4, 5, 7, 8
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any, Final
 import msgspec
 
 from trunkline.dialects.onebot11.cq import parse_cq
-from trunkline.dialects.onebot11.events import Context, encode_context
+from trunkline.dialects.onebot11.events import Context, encode_context, to_number
 from trunkline.dialects.onebot11.fields import MAX_NAME_CHARS, MS_FROM
 from trunkline.dialects.onebot11.frames import FAULTS
 from trunkline.dialects.onebot11.segments import Seg, clean
 from trunkline.dialects.onebot11.translate import to_segments
 from trunkline.model.address import Chat
+from trunkline.model.delivery import Delivery, Say
 from trunkline.model.event import MessageReceived, Person
 from trunkline.model.message import Segments
 from trunkline.model.segment import Text
@@ -59,6 +61,11 @@ class Wire(msgspec.Struct, frozen=True, gc=False):
     echo: Any = None
 
 
+_CALLS: Final = {
+    "private": b'send_private_msg","params":{"user_id"',
+    "group": b'send_group_msg","params":{"group_id"',
+}
+_encode: Final = msgspec.json.Encoder().encode
 _decode: Final[Callable[[bytes], Wire]] = msgspec.json.Decoder(Wire).decode
 
 
@@ -121,6 +128,20 @@ def to_message(wire: Wire, account: str, *, has_key: bool) -> MessageReceived | 
         "",
         context,
     )
+
+
+def encode_text(delivery: Delivery, what: Say, echo: str) -> bytes | None:
+    """Return the call that says one piece of text; None = `asking.say` has to be asked."""
+    segments, chat = what.segments, delivery.chat
+    only = segments[0] if len(segments) == 1 else None
+    if type(only) is not Text or not only.text or delivery.context:
+        return None
+    head, target = _CALLS.get(chat.kind), to_number(chat.id)
+    if head is None or type(target) is not int:
+        return None
+    return b'{"action":"%b:%d,"message":[{"type":"text","data":{"text":%b}}]},"echo":"%b"}' % (
+        head, target, _encode(only.text), echo.encode(),
+    )  # fmt: skip
 
 
 def _to_segments(message: Any) -> Segments | None:

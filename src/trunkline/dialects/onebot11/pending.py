@@ -28,14 +28,14 @@ class Pending(msgspec.Struct, gc=False):
     """One call of ours.
 
     Args:
-        until_s: when it is given up.
+        written_s: when it was written; it is given up `timeout_s` later.
     """
 
     delivery_id: DeliveryId
     lane: Lane
     echo: str
     frame: bytes
-    until_s: float = 0.0
+    written_s: float = 0.0
 
 
 class Calls:
@@ -48,8 +48,8 @@ class Calls:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._written: dict[str, Pending] = {}  # by echo, in the order of writing
-        # The call that a chat waits for, and since when; what waits behind it.
-        self._heads: dict[Lane, tuple[str, float]] = {}
+        # The call that a chat waits for; what waits behind it.
+        self._heads: dict[Lane, Pending] = {}
         self._behind: dict[Lane, deque[Pending]] = {}
         self._waiting = 0
 
@@ -71,9 +71,9 @@ class Calls:
         return True
 
     def _write(self, call: Pending, now_s: float) -> None:
-        call.until_s = now_s + self._timeout_s
+        call.written_s = now_s
         self._written[call.echo] = call
-        self._heads[call.lane] = (call.echo, now_s + PATIENCE_S)
+        self._heads[call.lane] = call
 
     def take(self, echo: object) -> Pending | None:
         """Take the call that a response answers; None when there is none."""
@@ -81,8 +81,7 @@ class Calls:
 
     def next(self, done: Pending, now_s: float) -> Pending | None:
         """Return what is to be written now that a call is over, if anything."""
-        head = self._heads.get(done.lane)
-        if head is None or head[0] != done.echo:
+        if self._heads.get(done.lane) is not done:
             return None  # its chat went on without it
         if not self._waiting:
             del self._heads[done.lane]
@@ -103,7 +102,8 @@ class Calls:
 
     def impatient(self, now_s: float) -> Iterator[Pending]:
         """Yield what is to be written because nobody answers the call before it."""
-        for lane in [one for one in self._behind if self._heads[one][1] <= now_s]:
+        late = [one for one in self._behind if self._heads[one].written_s + PATIENCE_S <= now_s]
+        for lane in late:
             call = self._advance(lane, now_s)
             if call is not None:
                 yield call
@@ -112,7 +112,7 @@ class Calls:
         """Take the calls whose time is over."""
         late: list[Pending] = []
         for call in self._written.values():
-            if call.until_s > now_s:
+            if call.written_s + self._timeout_s > now_s:
                 break
             late.append(call)
         for call in late:
@@ -122,8 +122,8 @@ class Calls:
     def wake_at(self) -> float | None:
         """Return when something is due, None = nothing waits."""
         first = next(iter(self._written.values()), None)
-        due = [] if first is None else [first.until_s]
-        due += [self._heads[lane][1] for lane in self._behind]
+        due = [] if first is None else [first.written_s + self._timeout_s]
+        due += [self._heads[lane].written_s + PATIENCE_S for lane in self._behind]
         return min(due, default=None)
 
     def drain(self) -> tuple[list[Pending], list[Pending]]:

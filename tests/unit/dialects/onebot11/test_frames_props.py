@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from trunkline.clock import FakeClock
 from trunkline.dialects.onebot11 import frames, ordinary
-from trunkline.dialects.onebot11.asking import settle, settle_done
-from trunkline.dialects.onebot11.calls import BadCall, decode_call
+from trunkline.dialects.onebot11.asking import say, settle, settle_done
+from trunkline.dialects.onebot11.calls import BadCall, decode_call, encode_call
 from trunkline.dialects.onebot11.events import is_own, to_message
 from trunkline.dialects.onebot11.frames import decode
 from trunkline.dialects.onebot11.pending import Pending
 from trunkline.dialects.onebot11.shapes import FLAGS, REJECTIONS, MessageFrame, Response
 from trunkline.errors import WireMalformed
 from trunkline.ids import DeliveryId
+from trunkline.model.address import Chat
+from trunkline.model.delivery import Delivery, Say
+from trunkline.model.segment import Face, Text
 
 JSON = st.recursive(
     st.one_of(
@@ -154,3 +157,25 @@ def test_anything_is_a_frame_or_a_documented_word(data: bytes) -> None:
     call = decode_call(data)
     if isinstance(call, BadCall):
         assert call.reason in REJECTIONS
+
+
+@given(
+    st.sampled_from(["private", "group"]),
+    st.one_of(st.integers(0, 1 << 63).map(str), st.sampled_from(["a:1", "-7", "007"])),
+    st.lists(st.one_of(st.text(max_size=9).map(Text), st.just(Face("1"))), max_size=2),
+)
+def test_the_short_way_calls_as_the_long_one_does(
+    kind: str, peer: str, segments: list[Text | Face]
+) -> None:
+    what = Say(tuple(segments))
+    delivery = Delivery(DeliveryId(16), Chat("1", kind, peer), what)
+    short = ordinary.encode_text(delivery, what, "16.1")
+    if short is not None:
+        assert short == encode_call(*say(delivery, what, as_text=False), "16.1")
+    else:
+        assert (
+            len(segments) != 1
+            or type(segments[0]) is Face
+            or not segments[0].text
+            or not peer.isdecimal()
+        )
