@@ -83,10 +83,8 @@ def note_reply(state: ConversationState, now_ms: int) -> ConversationState:
     """Remember an automatic reply; the sixth within 60 s pauses the conversation."""
     recent = state.recent
     paused_until_ms = 0
-    if recent:
-        if now_ms - min(recent) >= WINDOW_MS:
-            recent = tuple(at for at in recent if now_ms - at < WINDOW_MS)
-        recent = recent[-MAX_REPLIES:]
+    if len(recent) >= MAX_REPLIES - 1:  # only now it matters which of them are of the last minute
+        recent = tuple(at for at in recent if now_ms - at < WINDOW_MS)[-MAX_REPLIES:]
         paused_until_ms = now_ms + PAUSE_MS if len(recent) == MAX_REPLIES else 0
     recent = (*recent, now_ms)
     return msgspec.structs.replace(state, recent=recent, paused_until_ms=paused_until_ms)

@@ -8,7 +8,6 @@ rows before the ends of turns (a turn that got a new message does not end).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -34,7 +33,9 @@ _INSERT_LEAVING: Final = repeated(SQL["insert_leaving"])
 _INSERT_OUTBOX: Final = repeated(SQL["insert_outbox"])
 _SETTLE_RANGE: Final = SQL["settle_range"]
 _PROVEN: Final = SQL["settle_proven"]
-_CONFIRMED: Final = SQL["settle_confirmed"]
+_CONFIRM: Final = SQL["settle_confirmed"]
+_SENDING: Final = DeliveryState.SENDING
+_CONFIRMED: Final = DeliveryState.CONFIRMED
 _OTHER: Final = SQL["settle_other"]
 
 
@@ -207,32 +208,25 @@ def _insert(
 
 
 def _settle(connection: Connection, outcomes: Sequence[Outcome], marks: Marks) -> None:
-    """Write single results, in order, those of one kind in a row together."""
-    values: list[tuple[object, ...]] = []
-    last = ""
+    """Write single results, in order."""
     places = marks.change(OUTBOX, [one.id for one in outcomes])
+    proven = [
+        (one.id, one.at_ms, one.peer_id, seq)
+        for one, seq in zip(outcomes, places, strict=True)
+        if one.state is _CONFIRMED and not one.reason
+    ]
+    if len(proven) == len(outcomes):  # what nearly all are where a peer answers
+        connection.executemany(_CONFIRM, proven)
+        return
     for one, seq in zip(outcomes, places, strict=True):
-        state = one.state
-        if state is DeliveryState.CONFIRMED and not one.reason:
-            sentence = _CONFIRMED
-        else:
-            sentence = _PROVEN if state in outbox.UNMARKED else _OTHER
-        if sentence is not last:
-            if values:
-                connection.executemany(last, values)
-            last, values = sentence, []
-        if sentence is _CONFIRMED:
-            value = (one.id, one.at_ms, one.peer_id, seq)
-        elif sentence is _PROVEN:
-            value = (one.id, state._value_, one.at_ms, one.peer_id, one.reason, seq)
+        state, reason, peer_id = one.state, one.reason, one.peer_id
+        if state in outbox.UNMARKED:
+            value = (one.id, state._value_, one.at_ms, peer_id, reason, seq)
+            connection.execute(_PROVEN, value)
         else:
             settled_ms = 0 if state is DeliveryState.QUEUED else one.at_ms
-            value = (
-                one.id, state._value_, settled_ms, one.peer_id, one.reason, seq, one.due_ms,
-            )  # fmt: skip
-        values.append(value)
-    if values:
-        connection.executemany(last, values)
+            value = (one.id, state._value_, settled_ms, peer_id, reason, seq, one.due_ms)
+            connection.execute(_OTHER, value)
 
 
 def _take_back(connection: Connection, beat: Beat, marks: Marks) -> list[int]:
@@ -340,10 +334,10 @@ def _fly(flight: Flight, beat: Beat, claimed: dict[int, int]) -> None:
     """Follow in memory what the commit changed."""
     for first, last in beat.sent_ranges:
         flight.remove_range(first, last)
-    flight.remove(one.id for one in chain(beat.outcomes, beat.echoed))
-    sending = DeliveryState.SENDING
-    flight.add([(row.id, row.conversation) for row in beat.outbox if row.state is sending])
-    flight.add(list(claimed.items()))
+    flight.remove([one.id for one in beat.outcomes])
+    flight.remove([one.id for one in beat.echoed])
+    flight.add({row.id: row.conversation for row in beat.outbox if row.state is _SENDING})
+    flight.add(claimed)
 
 
 def _before(beat: Beat) -> None:

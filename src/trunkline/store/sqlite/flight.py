@@ -6,7 +6,7 @@ Changed only after a commit, by the thread that commits. Bound: as many as links
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class Flight:
@@ -18,8 +18,8 @@ class Flight:
     def __len__(self) -> int:
         return len(self._conversations)
 
-    def add(self, rows: Iterable[tuple[int, int]]) -> None:
-        """Add (id, conversation)."""
+    def add(self, rows: Mapping[int, int]) -> None:
+        """Add ids, each with its conversation."""
         self._conversations.update(rows)
 
     def remove(self, ids: Iterable[int]) -> None:

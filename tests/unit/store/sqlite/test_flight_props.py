@@ -23,7 +23,7 @@ def test_a_flight_is_a_map_from_id_to_conversation(steps: list[tuple[str, list[i
     for name, ids in steps:
         if name == "add":
             fresh = [ident for ident in ids if ident not in model]
-            flight.add([(ident, ident % 3) for ident in fresh])
+            flight.add({ident: ident % 3 for ident in fresh})
             model |= {ident: ident % 3 for ident in fresh}
         elif name == "remove":
             flight.remove(ids)
