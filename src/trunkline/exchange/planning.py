@@ -31,7 +31,6 @@ from trunkline.model.history import TakeoverChanged
 from trunkline.model.message import Segments, plain_text
 from trunkline.pipeline import default_reply
 from trunkline.pipeline.debounce import cap_ms, due_ms
-from trunkline.pipeline.guard import is_counted_only
 from trunkline.pipeline.trace import encode_trace
 from trunkline.pipeline.turn import Reply, Source, Step, Turn, Verdict, VerdictKind
 from trunkline.store.contract import (
@@ -200,11 +199,14 @@ class Planner:
         plan = Plan(Beat(now_ms=now_ms), has_turns=bool(self._asking))
         seen: set[tuple[bytes, int]] = set()
         idents = cast("Sequence[InboxId]", self._ids.take(len(items)))
+        changed, cached = plan.overlay.get, self._conversations.get
         for position, item in enumerate(items):
             if position in skip:
                 continue
             event = item.event
-            state = self.state_of(plan, item.key, event)
+            state = changed(item.key) or cached(item.key)
+            if state is None or event.chat.name != state.name or event.context:
+                state = self.state_of(plan, item.key, event)
             if event.key is not None and _is_repeat(seen, event.key, event.alias, state.id):
                 plan.repeats.append(position)
                 continue
@@ -466,10 +468,9 @@ class Planner:
         after = verdict.state
         if after is before:
             return
-        if before is not None and is_counted_only(before, after):
-            plan.overlay[key] = after  # without a row of its own
-        else:
-            self.note(plan, key, after)
+        plan.overlay[key] = after
+        if not verdict.is_counted:
+            plan.changed[key] = None
 
     def answer(
         self,

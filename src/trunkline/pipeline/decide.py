@@ -66,8 +66,7 @@ def decide(
         if notes:
             found = msgspec.structs.replace(found, trace=(*notes, *found.trace))
         if turn.loop_guard and found.kind is _REPLY:
-            noted = note_reply(found.state, turn.now_ms)
-            return Verdict(found.kind, found.replies, found.trace, noted, found.ask)
+            return note_reply(found, state, turn.now_ms)
         return found
     return Verdict(_PASS, (), (*notes, *_NOTHING) if notes else _NOTHING, state)
 
