@@ -7,7 +7,7 @@ through an overlay of its own (see `planning`), which becomes the cache only aft
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from trunkline.ids import ConversationId
@@ -53,6 +53,15 @@ class Conversations:
         ident = self._next_id
         self._next_id = ident + 1
         return ConversationId(ident)
+
+    def put_all(self, changed: Mapping[Key, ConversationState]) -> None:
+        """Take the committed states of a beat."""
+        states = self._states
+        for key, state in changed.items():
+            states[key] = state
+            states.move_to_end(key)
+        while len(states) > self._capacity:
+            states.popitem(last=False)
 
     def put(self, key: Key, state: ConversationState) -> None:
         """Take a committed state."""

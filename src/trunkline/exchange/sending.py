@@ -142,7 +142,7 @@ class Sender:
         for one in (one for claim in claims for one in claim.rows) if unclaimed else ():
             if one.row.id in unclaimed:
                 self._dispatch.release(self._where(one), one.row.id)
-        outgoing = [*answers, *claimed]
+        outgoing = [*answers, *claimed] if claimed else answers
         if not outgoing:
             return
         self._open = {out.delivery.id: out for out in outgoing}
@@ -182,9 +182,12 @@ class Sender:
         shared = self._router.shared
         for out in outgoing:
             origin = out.origin
-            is_shared = bool(shared) and out.where in shared
-            if origin is not None and not is_shared and origin.is_ready:
-                by_origin.setdefault(origin, []).append(out.delivery)
+            if origin is not None and origin.is_ready and not (shared and out.where in shared):
+                mine = by_origin.get(origin)
+                if mine is None:
+                    by_origin[origin] = [out.delivery]
+                else:
+                    mine.append(out.delivery)
                 continue
             targets = self._router.find(*out.where)
             for target in targets:

@@ -188,8 +188,7 @@ class Writer:
             if not committed.duplicates:
                 break
             skip |= {plan.index[row] for row in committed.duplicates}
-        for key, state in plan.overlay.items():
-            self._conversations.put(key, state)
+        self._conversations.put_all(plan.overlay)
         if plan.beat.paces:
             self._pacing.saved(plan.beat.paces)
         if plan.beat.numbers:

@@ -195,7 +195,6 @@ class Driver:
             return
         home = self.home
         home.received += 1
-        self.last_s = home.last_s = self._now_s()
         if home.taps:
             self._tap("<", data)
         try:
@@ -214,7 +213,8 @@ class Driver:
             self._pause()
 
     def read_done(self) -> None:
-        """One read is finished: the link writes what was sent meanwhile by itself."""
+        """One read is finished: note when. The link writes what was sent meanwhile by itself."""
+        self.last_s = self.home.last_s = self._now_s()
 
     def drained(self) -> None:
         """The write buffer has room again; a line may have somebody who waits for it."""
