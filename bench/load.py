@@ -10,8 +10,8 @@ writes `open`, and holds them until stdin ends.
 
 Two dialects: maim adapters, and with `--onebot` accounts of OneBot implementations. An answer is
 there a call of the framework; it gets its response, with the same echo, and the next message goes
-with it. Nobody says more than a few messages, since a person's bot stops answering a person who
-says more than five a minute; so each account has many people, in private chats.
+with it. One person talks to each account, in a private chat; with `--lines N` a stranger comes
+after every N messages, for a server that stops answering who says more than five a minute.
 
 Frames are masked with a zero key: the server unmasks all the same, and the load is spared the
 exclusive or. Only loopback addresses are accepted.
@@ -37,7 +37,6 @@ _HANDSHAKE = (
 _MAIM = "platform: b{index}"
 _ONEBOT = "X-Self-ID: {account}\r\nX-Client-Role: Universal"
 _FIRST_ACCOUNT = 10_001
-_LINES_EACH = 4  # messages of one person; a loop guard counts to five. Source: reliability 8
 _STALL_S = 20.0
 _PAYLOAD_BYTES = 355
 
@@ -100,9 +99,10 @@ def short_frame_of(payload: bytes) -> bytes:
 class Load:
     """What all connections share: how much is left to send, and who is told when it is done."""
 
-    def __init__(self, connections: int, in_flight: int) -> None:
+    def __init__(self, connections: int, in_flight: int, lines: int) -> None:
         self.connections = connections
         self.in_flight = in_flight
+        self.lines = lines
         self.left = 0
         self.due = 0
         self.number = 0
@@ -267,7 +267,8 @@ class Account(Connection):
         if load.left:
             load.left -= 1
             load.number += 1
-            person = b"%010d" % (self.first_person + self.said // _LINES_EACH)
+            nth = self.said // load.lines if load.lines else 0
+            person = b"%010d" % (self.first_person + nth)
             self.person = person
             self.said += 1
             first, second, third, last = self.parts
@@ -330,9 +331,10 @@ async def main() -> None:
     parser.add_argument("--warm", type=int, default=1_000)
     parser.add_argument("--raw", action="store_true", help="any echo will do: no platform in it")
     parser.add_argument("--onebot", action="store_true", help="accounts instead of adapters")
+    parser.add_argument("--lines", type=int, default=0, help="messages of one person, 0 = all")
     parser.add_argument("--idle", action="store_true")
     args = parser.parse_args()
-    load = Load(args.connections, args.in_flight)
+    load = Load(args.connections, args.in_flight, args.lines)
     connections = await open_all(load, args.url, raw=args.raw, onebot=args.onebot)
     loop = asyncio.get_running_loop()
     if args.idle:

@@ -56,6 +56,7 @@ class Cell:
 CELLS = (
     Cell("trunkline", 50), Cell("maim_message", 50), Cell("starlette", 50), Cell("echo", 50),
     Cell("trunkline-qq", 50), Cell("aiocqhttp", 50), Cell("nonebot", 50),
+    Cell("trunkline-qq-guard", 50),
     Cell("trunkline", 500), Cell("maim_message", 500), Cell("starlette", 500),
 )  # fmt: skip
 
@@ -82,7 +83,7 @@ def measure(server: Server, cell: Cell, messages: int) -> dict[str, float]:
     if server.raw:
         arguments.append("--raw")
     if server.onebot:
-        arguments.append("--onebot")
+        arguments += ["--onebot", "--lines", str(server.lines)]
     with running(server) as target, load(target.url, arguments) as process:
         assert process.stdin is not None
         read(process.stdout, process, "warm")
@@ -172,7 +173,7 @@ def run_cells(plan: Plan) -> dict[tuple[str, str], dict[str, float]]:
             if result is not None:
                 found.setdefault((cell.server, cell.label), []).append(result)
                 say(
-                    f"  round {number + 1}: {cell.server:13} {cell.label:6} "
+                    f"  round {number + 1}: {cell.server:18} {cell.label:6} "
                     f"{result['us']:7.1f} µs  p50 {result['p50_ms']:.2f} ms"
                 )
     return {
@@ -228,10 +229,10 @@ def print_shop(row: dict | None) -> None:
 def print_table(medians: dict, idle: dict, report: dict) -> None:
     """Print what a person reads."""
     columns = f"{'CPU µs/message':>15}{'messages/s':>12}{'p50 ms':>9}{'p99 ms':>9}"
-    print(f"\n{'server':14}{'load':8}{columns}")
+    print(f"\n{'server':20}{'load':8}{columns}")
     for (server, label), row in sorted(medians.items(), key=lambda item: (item[0][1], item[0][0])):
         print(
-            f"{server:14}{label:8}{row['us']:15.1f}{row['rate']:12.0f}"
+            f"{server:20}{label:8}{row['us']:15.1f}{row['rate']:12.0f}"
             f"{row['p50_ms']:9.2f}{row['p99_ms']:9.2f}"
         )
     print(f"\n{'server':14}{'KiB/idle connection':>20}{'idle MB':>10}{'start s':>9}")
@@ -282,6 +283,12 @@ def main() -> int:
             "maim_message / trunkline 500×1": ratio(medians, "maim_message", "trunkline", "500×1"),
             "nonebot / trunkline-qq 50×1": ratio(medians, "nonebot", "trunkline-qq", "50×1"),
             "aiocqhttp / trunkline-qq 50×1": ratio(medians, "aiocqhttp", "trunkline-qq", "50×1"),
+            "nonebot / trunkline-qq-guard 50×1": ratio(
+                medians, "nonebot", "trunkline-qq-guard", "50×1"
+            ),
+            "aiocqhttp / trunkline-qq-guard 50×1": ratio(
+                medians, "aiocqhttp", "trunkline-qq-guard", "50×1"
+            ),
             "starlette / trunkline 50×1": ratio(medians, "starlette", "trunkline", "50×1"),
             "starlette / trunkline 500×1": ratio(medians, "starlette", "trunkline", "500×1"),
             "paho / trunkline, MQTT receive, WebSocket": mqtt_ratio(mqtt, "websocket"),

@@ -39,7 +39,8 @@ match = "any"
 reply = "{send_message}"
 """
 
-OURS_ONEBOT = """\
+# As shipped: whoever says more than five messages a minute gets no more answers.
+OURS_GUARDED = """\
 [log]
 level = "warning"
 
@@ -54,6 +55,8 @@ name = "any"
 match = "any"
 reply = "{send_message}"
 """
+# As its peers, which answer whatever comes.
+OURS_ONEBOT = OURS_GUARDED.replace("[[rules]]", "loop_guard = false\n\n[[rules]]")
 
 
 OURS_SHOP = """\
@@ -84,6 +87,7 @@ class Server:
         config: written to `trunkline.toml` in a fresh folder, the server's working directory.
         raw: it sends back whatever it is sent.
         onebot: it is a framework: the load plays accounts of OneBot implementations.
+        lines: messages of one person before the next one comes; 0 = one person says all.
     """
 
     name: str
@@ -93,6 +97,7 @@ class Server:
     config: str = ""
     raw: bool = False
     onebot: bool = False
+    lines: int = 0
 
 
 SERVERS = (
@@ -103,6 +108,9 @@ SERVERS = (
     Server("echo", "", ("-m", "trunkline", "dev", "echo", "--port", "0"), path="/", raw=True),
     Server("trunkline-qq", "", ("-m", "trunkline", "serve", "-c", "trunkline.toml", "--port", "0"),
            config=OURS_ONEBOT, onebot=True),
+    Server("trunkline-qq-guard", "",
+           ("-m", "trunkline", "serve", "-c", "trunkline.toml", "--port", "0"),
+           config=OURS_GUARDED, onebot=True, lines=4),
     Server("nonebot", "nonebot", (str(ROOT / "bench/peers/nonebot_echo.py"),),
            path="/onebot/v11/ws", onebot=True),
     Server("aiocqhttp", "aiocqhttp", (str(ROOT / "bench/peers/aiocqhttp_echo.py"),), onebot=True),
