@@ -12,13 +12,14 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
-
-import httpx2
 
 from trunkline.dialects.contract import Fetch, Fetched
 from trunkline.errors import LinkError, LinkTimeout
+
+if TYPE_CHECKING:  # loaded on first use: most starts need none of it
+    import httpx2
 
 RUNNING: Final = 16
 WAITING: Final = 256  # as many lines may ask for their tokens when a process starts
@@ -52,6 +53,8 @@ class Fetcher:
         await checkpoint()
 
     def _make_client(self) -> httpx2.AsyncClient:
+        import httpx2
+
         return httpx2.AsyncClient(
             follow_redirects=False, trust_env=False, transport=self._transport, timeout=None
         )
@@ -80,6 +83,8 @@ class Fetcher:
     async def _run(
         self, request: Fetch, own_hosts: frozenset[str], answer: Callable[[object], None]
     ) -> None:
+        import httpx2
+
         try:
             async with asyncio.timeout(request.timeout_s), self._slots:
                 found: object = await self._call(request, own_hosts)

@@ -12,8 +12,6 @@ import re
 from typing import Any, Final
 from unicodedata import normalize
 
-import regex
-
 MAX_PATTERN_CHARS: Final = 512
 TIMEOUT_S: Final = 0.005
 MAX_TIMEOUTS: Final = 3
@@ -73,6 +71,8 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        import regex  # on first use: most rulebooks have no pattern, and it takes 60 ms
+
         self._compiled: Any = regex.compile(_fold_pattern(text), regex.IGNORECASE)
 
     def is_in(self, folded: str) -> bool:
@@ -96,6 +96,8 @@ def pattern_problem(text: str) -> str | None:
         if repeats > MAX_REPEATS:
             # Nested counts are unrolled: a dozen characters would take minutes and gigabytes.
             return f"repeats more than {MAX_REPEATS:,} times in all"
+    import regex
+
     try:
         regex.compile(_fold_pattern(text), regex.IGNORECASE)
     except (regex.error, ValueError, OverflowError, RecursionError) as error:
