@@ -14,7 +14,7 @@ import msgspec
 
 from house import House
 from trunkline.exchange.asking import Asker
-from trunkline.exchange.planning import decider
+from trunkline.exchange.plans import decider
 from trunkline.model.asking import Answer, Failed, ModelAnswer, ModelSpec, Question
 from trunkline.pipeline.decide import (
     RuleHealth,

@@ -26,7 +26,7 @@ from trunkline.errors import LinkError
 from trunkline.exchange.desk import Desk
 from trunkline.exchange.intake import Core, Outside
 from trunkline.exchange.keeper import Keeper
-from trunkline.exchange.planning import decider
+from trunkline.exchange.plans import decider
 from trunkline.exchange.turns import Turns
 from trunkline.ids import SystemIds
 from trunkline.lines.fleet import NodeFleet

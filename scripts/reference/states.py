@@ -55,7 +55,7 @@ class Stated(NamedTuple):
     made_by: str
 
 
-_ANSWER: Final = "exchange.planning:Planner.answer"
+_ANSWER: Final = "exchange.answering:Answering.answer"
 _NOTE: Final = "exchange.sending:Sender._note"
 DELIVERY_STATEMENTS: Final = (
     Stated(START, "SENDING", "an answer, its link is ready", _ANSWER),

@@ -31,7 +31,7 @@ from trunkline.exchange.asking import Asker
 from trunkline.exchange.desk import Desk
 from trunkline.exchange.intake import Core, Outside
 from trunkline.exchange.keeper import Keeper
-from trunkline.exchange.planning import decider
+from trunkline.exchange.plans import decider
 from trunkline.exchange.turns import Turns
 from trunkline.ids import SystemIds
 from trunkline.lines.contract import Link, LinkUser

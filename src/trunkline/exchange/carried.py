@@ -35,7 +35,7 @@ from trunkline.exchange.numbering import (
     person_key,
     with_ids,
 )  # fmt: skip
-from trunkline.exchange.planning import UNSTORABLE
+from trunkline.exchange.plans import UNSTORABLE
 from trunkline.ids import DeliveryId, InboxId
 from trunkline.model.address import Chat
 from trunkline.model.carrying import CarriedChat, CarriedMember, CarriedMessage

@@ -32,7 +32,8 @@ from trunkline.exchange.numbering import (
     person_key,
     with_ids,
 )  # fmt: skip
-from trunkline.exchange.planning import Item, Plan, Planner
+from trunkline.exchange.planning import Planner
+from trunkline.exchange.plans import Item, Plan
 from trunkline.ids import DeliveryId, Ids, InboxId
 from trunkline.model.conversation import ConversationState
 from trunkline.model.delivery import DeliveryState, Say
@@ -186,10 +187,10 @@ class Carrying:
     ) -> ConversationState:
         """Return the chat of the carrying line, with its name."""
         key = (facts.name, facts.account, *chat)
-        state = planner.state_of(plan, key, None)
+        state = planner.answering.state_of(plan, key, None)
         if name and name != state.name:
             state = msgspec.structs.replace(state, name=name)
-            planner.note(plan, key, state)
+            planner.answering.note(plan, key, state)
         return state
 
     def _write(

@@ -26,7 +26,7 @@ from trunkline.dialects.contract import Seat
 from trunkline.errors import StoreUnavailable
 from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.pacing import Pacing, count_back
-from trunkline.exchange.planning import GONE
+from trunkline.exchange.plans import GONE
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.store.contract import Queued, Store

@@ -28,7 +28,8 @@ from trunkline.exchange.dispatch import Dispatch, Where
 from trunkline.exchange.doing import Doing
 from trunkline.exchange.extras import Claim, DueTurn, Enquiry, Extras, Mark, Post, SentRange
 from trunkline.exchange.pacing import Pacing, count_back
-from trunkline.exchange.planning import GONE, Decide, Item, Plan, Planner
+from trunkline.exchange.planning import Planner
+from trunkline.exchange.plans import GONE, Decide, Item, Plan
 from trunkline.exchange.sending import Sender, acknowledge, flush
 from trunkline.exchange.watching import Watchers
 from trunkline.exchange.writing import Done, Part, Writer
@@ -253,7 +254,7 @@ class Core:
 
     def use(self, decide: Decide) -> None:
         """Decide by another rulebook from the next beat on."""
-        self.planner.decide = decide
+        self.planner.use(decide)
 
     def claim(self, rows: Sequence[Queued], committed: Callable[[], None]) -> asyncio.Future[None]:
         """Put queued rows into the next beat (`dispatch.Claimer`)."""

@@ -13,7 +13,7 @@ from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.dispatch import Dispatch, Where
 from trunkline.exchange.extras import Claim, SentRange
-from trunkline.exchange.planning import GONE, Item, Outgoing
+from trunkline.exchange.plans import GONE, Item, Outgoing
 from trunkline.model.delivery import Delivery, DeliveryState
 from trunkline.model.delivery import Outcome as Fate
 from trunkline.store.contract import Outcome, Queued

@@ -16,7 +16,7 @@ from trunkline.errors import RemoteProtocolError
 from trunkline.exchange.contract import LineFacts, Origin, Router
 from trunkline.exchange.conversations import Key, chat_of, key_of
 from trunkline.exchange.items import from_event, from_said, is_person
-from trunkline.exchange.planning import Item, Plan
+from trunkline.exchange.plans import Item, Plan
 from trunkline.ids import id_at, question_id
 from trunkline.model.address import Chat
 from trunkline.model.event import Fleeting

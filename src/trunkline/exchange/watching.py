@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from trunkline.exchange.contract import Duplicates, Seen
 from trunkline.exchange.extras import SentRange
-from trunkline.exchange.planning import Item, Plan
+from trunkline.exchange.plans import Item, Plan
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Address, format_address
 from trunkline.model.event import DurableEvent, Fleeting, MessageReceived, RequestReceived

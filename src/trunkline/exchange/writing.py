@@ -22,7 +22,8 @@ from trunkline.exchange.conversations import Conversations, Key
 from trunkline.exchange.dispatch import BEAT, Dispatch
 from trunkline.exchange.extras import Extras
 from trunkline.exchange.pacing import Pacing
-from trunkline.exchange.planning import UNSTORABLE, Item, Plan, Planner, dead_row
+from trunkline.exchange.planning import Planner
+from trunkline.exchange.plans import UNSTORABLE, Item, Plan, dead_row
 from trunkline.ids import DeliveryId, Ids
 from trunkline.model.delivery import DeliveryState
 from trunkline.model.event import MessageReceived
@@ -275,15 +276,15 @@ class Writer:
         beat.paces = self._pacing.unsaved()
         planner.keep(plan, extras.kept)
         for one in part.unsaid:
-            planner.give_back(plan, key_of(one), one.row.source)
+            planner.answering.give_back(plan, key_of(one), one.row.source)
         for due in extras.turns:
-            planner.take_turn(plan, due)
+            planner.waiting.take_turn(plan, due)
         for mark in extras.marks:
-            planner.take_mark(plan, mark)
+            planner.answering.take_mark(plan, mark)
         for post in extras.posts:
-            planner.take_post(plan, post)
+            planner.answering.take_post(plan, post)
         for enquiry in extras.enquiries:
-            planner.take_enquiry(plan, enquiry)
+            planner.answering.take_enquiry(plan, enquiry)
         return planner.finish(plan)
 
     def _bury(self, part: Part, fault: Exception) -> Plan:
@@ -292,7 +293,7 @@ class Writer:
         why = f"store: {type(fault).__name__}: {fault}"[:500].encode("utf-8", "replace").decode()
         plan = planner.plan([], frozenset(), self._clock.now_ms())
         for item in part.items:
-            state = planner.state_of(plan, (item.line, *UNSTORABLE), None)
+            state = planner.answering.state_of(plan, (item.line, *UNSTORABLE), None)
             row = dead_row(item, state, self._ids.next(), plan.beat.now_ms, why)
             plan.beat.inbox.append(row)
             plan.index.append(0)
@@ -300,5 +301,5 @@ class Writer:
         bare = msgspec.structs.replace
         plan.beat.outcomes = [bare(one, peer_id="", reason=why) for one in part.extras.outcomes]
         for due in part.extras.turns:
-            planner.bury_turn(plan, due, why)
+            planner.waiting.bury_turn(plan, due, why)
         return planner.finish(plan)

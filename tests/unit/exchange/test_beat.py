@@ -117,7 +117,7 @@ async def test_a_row_that_cannot_be_stored_fails_alone(tmp_path: Path) -> None:
 
 
 async def test_an_exception_in_decide_concerns_its_message_only(tmp_path: Path) -> None:
-    from trunkline.exchange.planning import decider
+    from trunkline.exchange.plans import decider
     from trunkline.pipeline.decide import RuleHealth, compile_rulebook, decide
     from trunkline.pipeline.rulebook import RulebookSpec
 

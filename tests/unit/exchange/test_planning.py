@@ -11,12 +11,14 @@ import pytest
 from trunkline.clock import FakeClock
 from trunkline.dialects.contact import CONTACT
 from trunkline.dialects.maim import MAIM
+from trunkline.exchange.answering import REPLY_LIFE_MS
 from trunkline.exchange.asking import Asking
 from trunkline.exchange.bodies import decode_event, decode_what
 from trunkline.exchange.contract import LineFacts
 from trunkline.exchange.conversations import Conversations
 from trunkline.exchange.extras import DueTurn, Post
-from trunkline.exchange.planning import GONE, REPLY_LIFE_MS, Item, Plan, Planner, dead_row, turn_of
+from trunkline.exchange.planning import Planner
+from trunkline.exchange.plans import GONE, Item, Plan, dead_row, turn_of
 from trunkline.ids import ConversationId, CountingIds, InboxId, answer_id
 from trunkline.lines.roster import Roster
 from trunkline.model.address import Chat
@@ -264,7 +266,7 @@ def due(*events: DurableEvent, line: str = "core", rows: int = 2) -> DueTurn:
 
 def take(stand: Stand, one: DueTurn) -> Plan:
     plan = stand.plan()
-    stand.planner.take_turn(plan, one)
+    stand.planner.waiting.take_turn(plan, one)
     return stand.planner.finish(plan)
 
 
@@ -303,7 +305,7 @@ async def test_a_post_is_queued_with_its_life_and_key() -> None:
     future = asyncio.get_running_loop().create_future()
     post = Post(("core", "qq", "private", "u1"), segments, "api", "k1", NOW_MS + 5, future)
     plan = stand.plan()
-    stand.planner.take_post(plan, post)
+    stand.planner.answering.take_post(plan, post)
     (row,) = plan.beat.outbox
     assert (row.state, row.dedupe, row.expires_ms) == (DeliveryState.QUEUED, "k1", NOW_MS + 5)
     assert plan.posted == {id(post): row.id}

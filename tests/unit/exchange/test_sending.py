@@ -12,7 +12,7 @@ from gated import GatedStore
 from house import ECHO, House
 from origins import Endpoint, is_sent
 from trunkline.dialects.contract import Settled, Sharing
-from trunkline.exchange.planning import Item
+from trunkline.exchange.plans import Item
 from trunkline.exchange.sending import acknowledge, flush, retry_s
 from trunkline.model.address import Chat, parse_address
 from trunkline.model.delivery import DeliveryState, Outcome

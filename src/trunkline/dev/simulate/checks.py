@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from trunkline.exchange.bodies import decode_event, decode_what
-from trunkline.exchange.planning import GONE
+from trunkline.exchange.plans import GONE
 from trunkline.model.delivery import DeliveryState, Say
 from trunkline.model.event import MessageReceived
 from trunkline.model.message import plain_text

@@ -23,7 +23,7 @@ from trunkline.exchange.asking import Asker
 from trunkline.exchange.desk import Desk
 from trunkline.exchange.intake import QUEUE_EVENTS, Core, Outside
 from trunkline.exchange.keeper import Keeper
-from trunkline.exchange.planning import decider
+from trunkline.exchange.plans import decider
 from trunkline.exchange.turns import Turns
 from trunkline.lines.contract import Link, LinkUser
 from trunkline.lines.driver import PENDING_BYTES, PENDING_EVENTS, Driver

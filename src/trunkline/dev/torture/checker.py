@@ -30,8 +30,8 @@ from typing import Final
 
 import msgspec
 
+from trunkline.exchange.answering import REPLY_LIFE_MS
 from trunkline.exchange.bodies import decode_event, decode_what
-from trunkline.exchange.planning import REPLY_LIFE_MS
 from trunkline.ids import DeliveryId, question_id
 from trunkline.model.delivery import DeliveryState, Say
 from trunkline.model.event import MessageReceived
