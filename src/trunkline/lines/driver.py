@@ -184,6 +184,7 @@ class Driver:
 
     def replaced(self) -> None:
         """A newer link has the seat."""
+        self.is_ready = False
         if self.link is not None and self.hangup is None:
             self.link.close(1000, "replaced by a newer connection")
 

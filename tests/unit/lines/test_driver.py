@@ -130,6 +130,8 @@ async def test_a_link_that_ends_settles_later_before_its_end_is_told(end: str) -
         "cut": peer.near.cut,
     }[end]()
     assert not peer.driver.can_send
+    # A plan for this seat looks for the newer link at once.
+    assert peer.driver.is_ready is (end != "replaced")
     deliver(peer, [delivery(1)])
     assert stand.exchange.outcomes() == [(1, "later")]
     assert "send" not in peer.session.verbs()
