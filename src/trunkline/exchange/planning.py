@@ -108,7 +108,11 @@ class Planner:
                 continue
             event = item.event
             state = changed(item.key) or cached(item.key)
-            if state is None or event.chat.name != state.name or event.context:
+            if (
+                state is None
+                or event.chat.name != state.name
+                or (event.context and not state.context)
+            ):
                 state = self.answering.state_of(plan, item.key, event)
             if event.key is not None and _is_repeat(seen, event.key, event.alias, state.id):
                 plan.repeats.append(position)
