@@ -7,18 +7,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from pump import End, Pump, text
-from trunkline.clock import FakeClock
+from pairhouse import PairHouse
 from trunkline.dialects.boss.bot import AccountSession
 from trunkline.dialects.boss.gateway import Account, Gateway, Peer
 from trunkline.dialects.boss.options import BossOptions
 from trunkline.dialects.boss.platform import GatewaySession
 from trunkline.dialects.contract import DoAnswer, Fetch, FindUnclear, Opening, UnclearChat
-from trunkline.ids import CountingIds, DeliveryId
+from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Act, Delivery, Outcome
-from trunkline.model.event import MessageReceived
-from trunkline.model.message import plain_text
 from trunkline.wire.mqtt_packets import Packet, Quirks
 from trunkline.wire.mqtt_stream import Broken, Reader
 
@@ -49,7 +46,7 @@ def packets(data: list[bytes]) -> list[Packet | Broken]:
     return Reader(QUIRKS).feed(b"".join(data))
 
 
-class Office:
+class Office(PairHouse):
     """An account's line and a gateway.
 
     Args:
@@ -66,25 +63,15 @@ class Office:
         picture: bytes = b"",
         **more: Any,
     ) -> None:
-        self.clock = FakeClock(NOW_MS)
-        self.ids = CountingIds()
+        super().__init__(NOW_MS)
         self.options = make_options(**more).with_picture(picture)
         self.gateway = Gateway(self.clock, self.ids)
         self.account: Account = self._account()
-        self.fetches: list[Fetch] = []
         self.asked: list[DoAnswer] = []
         self.unclear: tuple[UnclearChat, ...] = ()  # what the store says of earlier runs
         self.hold: Callable[[Fetch], bool] = lambda _fetch: False
         self.held: deque[Any] = deque()
-        self.pump = Pump(
-            self.new_bot(),
-            self.new_platform(),
-            clock=self.clock,
-            commit=commit,
-            answer=lambda event: self._answers(event, answer),
-            find=self._fetch,
-            is_text=False,
-        )
+        self._connect(answer, commit, is_text=False)
 
     def _account(self) -> Account:
         found = self.gateway.account(LOGIN)
@@ -99,25 +86,10 @@ class Office:
         return GatewaySession(self.options, opening, self.gateway)
 
     @property
-    def bot(self) -> End:
-        return self.pump.bot
-
-    @property
-    def platform(self) -> End:
-        assert self.pump.platform is not None
-        return self.pump.platform
-
-    @property
     def desk(self) -> GatewaySession:
         session = self.platform.session
         assert isinstance(session, GatewaySession)
         return session
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        assert self.bot.kept is not None
-        found: dict[str, Any] = json.loads(self.bot.kept)
-        return found
 
     @property
     def peer(self) -> Peer:
@@ -134,33 +106,6 @@ class Office:
     def calls(self, path: str) -> list[Fetch]:
         """Return the calls of one path."""
         return [fetch for fetch in self.fetches if path in fetch.url]
-
-    def begin(self) -> None:
-        """Begin both; the bot asks the site before it dials."""
-        for end in self.pump.ends:
-            self.pump._do(end, end.session.begin(end.kept))  # as `start` does
-
-    def start(self) -> Office:
-        """Connect, log in and be there."""
-        self.begin()
-        self.pump.link()
-        self.pump.run()
-        return self
-
-    def again(self, *, is_run: bool = True) -> None:
-        """Connect anew, with fresh sessions and what was kept."""
-        self.bot.orphans = 0
-        self.pump.replace(self.platform, self.new_platform())
-        self.pump.replace(self.bot, self.new_bot())
-        self.pump.link()
-        if is_run:
-            self.pump.run()
-
-    def live(self, seconds: float, step_s: float = 1.0) -> None:
-        """Let time pass, with frames carried in between."""
-        for _ in range(round(seconds / step_s)):
-            self.pump.advance(step_s)
-            self.pump.run()
 
     def does(self, do: Callable[[GatewaySession], Any]) -> None:
         """Have the gateway's session do something now."""
@@ -194,28 +139,17 @@ class Office:
         return settled.outcome if settled is not None else None
 
     @property
-    def words(self) -> list[str]:
-        """What was received and is a message."""
-        return [plain_text(e.segments) for e in self.bot.inbox if isinstance(e, MessageReceived)]
-
-    @property
     def heard(self) -> list[str]:
         """What the gateway has taken."""
         return [words for _, words in self.account.heard]
 
-    def _fetch(self, request: Any) -> Any:
+    def http(self, request: Fetch) -> Any:
+        return self.gateway.http(request)
+
+    def _find(self, request: Any) -> Any:
         if isinstance(request, DoAnswer):
             self.asked.append(request)
             return DeliveryId(1)
         if isinstance(request, FindUnclear):
             return self.unclear
-        assert isinstance(request, Fetch)
-        self.fetches.append(request)
-        return self.gateway.http(request)
-
-    @staticmethod
-    def _answers(event: Any, answer: Callable[[str], str | None]) -> list[Any]:
-        if not isinstance(event, MessageReceived) or event.is_own:
-            return []
-        words = answer(plain_text(event.segments))
-        return [text(words)] if words is not None else []
+        return super()._find(request)

@@ -12,7 +12,7 @@ from boss_house import LOGIN, PEER, Office, packets
 from trunkline.dialects.boss import http
 from trunkline.dialects.boss.emulator import ASK_RESUME, ask_for, job_card
 from trunkline.dialects.boss.gateway import HTTP_FAULTS, own_party, peer_party
-from trunkline.dialects.boss.platform import PUBACKS
+from trunkline.dialects.boss.receipts import PUBACKS
 from trunkline.dialects.contract import (
     Again,
     DoAnswer,

@@ -111,6 +111,20 @@ def test_where_neither_helps_a_gap_is_marked() -> None:
     (gap,) = [e for e in shop.bot.inbox if isinstance(e, NoticeReceived) and e.name == "gap"]
     assert json.loads(gap.data)["to_ms"] - json.loads(gap.data)["from_ms"] >= 100_000
     assert "gap" in shop.bot.kinds()
+    assert json.loads(gap.data)["is_resumed"] is False
+
+
+def test_a_gap_that_was_resumed_over_says_so() -> None:
+    shop = Shop(resume_limit_s=600).start()
+    shop.says("1")
+    shop.pump.run()
+    shop.pump.cut()
+    shop.clock.advance(100)
+    shop.again()
+    shop.platform.session.is_silent = True  # type: ignore[attr-defined]  # the market's own fault
+    shop.live(30)
+    (gap,) = [e for e in shop.bot.inbox if isinstance(e, NoticeReceived) and e.name == "gap"]
+    assert json.loads(gap.data)["is_resumed"] is True
 
 
 def test_history_and_replay_of_the_same_message_are_one_event() -> None:

@@ -93,7 +93,7 @@ SEEN_ONLY_THROUGH: dict[tuple[str, str], frozenset[str]] = {
 # Only the registry names the dialects; the shells that show an emulator may name that.
 NAMES_DIALECTS = frozenset({"dialects/registry.py"})
 NAMES_EMULATORS = ("cli/*.py", "dev/*.py")
-SHARED_BY_DIALECTS = frozenset({"contract", "options", "schemas", "calls", "heartbeat"})
+SHARED_BY_DIALECTS = frozenset({"contract", "options", "schemas", "scripted", "calls", "heartbeat"})
 
 # Time, chance, files and the outside arrive as arguments or effects.
 FORBIDDEN_IN_PURE = frozenset({

@@ -24,7 +24,7 @@ from trunkline.dialects.boss.outgoing import Outgoing
 from trunkline.dialects.boss.receiving import Receiving
 from trunkline.dialects.contract import Settled
 from trunkline.dialects.maim.api import ApiSession
-from trunkline.dialects.xianyu import bot
+from trunkline.dialects.xianyu import receiving
 from trunkline.exchange import echoes
 from trunkline.exchange.dispatch import Dispatch
 from trunkline.exchange.intake import Core
@@ -223,13 +223,13 @@ def test_an_own_message_that_is_taken_for_a_person_is_caught(monkeypatch: pytest
 
 def test_a_message_that_never_comes_is_caught(monkeypatch: pytest.MonkeyPatch):
     """It is acknowledged and dropped: nobody would ever ask for it again."""
-    real = bot.to_event
+    real = receiving.to_event
 
     def drop(entry: Any, *more: Any, **keys: Any) -> Any:
         event = real(entry, *more, **keys)
         return None if "7" in str(getattr(entry, "content", "")) else event
 
-    monkeypatch.setattr(bot, "to_event", drop)
+    monkeypatch.setattr(receiving, "to_event", drop)
     found = broken(4, "xianyu", pace_s=0.5)
     assert "its platform keeps it: it never came" in found
     assert "is confirmed and not stored" in found

@@ -23,6 +23,7 @@ from trunkline.dialects.boss.session import Kept
 from trunkline.dialects.contract import Dial, Fetch, Fetched
 from trunkline.errors import TrunklineError
 from trunkline.ids import Ids
+from trunkline.model.address import Chat
 from trunkline.wire.cookies import merge_set_cookies
 from trunkline.wire.mqtt_packets import Connect
 
@@ -102,6 +103,12 @@ class Account:
     def me(self) -> int:
         """The account's number, 0 before it is known."""
         return self.user.uid
+
+    @property
+    def own_chat(self) -> Chat:
+        """Where notices about the account itself are."""
+        me = str(self.me)
+        return Chat(me, "account", me)
 
     @property
     def caller(self) -> Caller:

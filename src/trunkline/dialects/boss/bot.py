@@ -1,16 +1,15 @@
-"""An account: we dial the gateway as the account's browser does and serve what people say.
+"""An account: we dial the gateway as the account's browser does, log in, and keep the link alive.
 
-A push is acknowledged after its commit, never before, and acknowledgements leave in the order of
-the pushes. From where delivery goes on after a reconnect moves in the same commit. What we write is
-accepted, refused, or told as uncertain; it is never written twice by itself. Source: boss 2, 6
+Here is the life of the link: login, presence, readiness, and why it ends. The packets are those of
+`connection`; what is pushed is taken in `receiving`, what was missed is looked for in `lookback`,
+what leaves is in `outgoing` and `asking`. What is open is settled when the link ends, and how it
+ended is kept for the next one. Source: boss 2, 6
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
 
 from trunkline.dialects.boss import frames, http
 from trunkline.dialects.boss.account import (
@@ -22,15 +21,16 @@ from trunkline.dialects.boss.account import (
 )
 from trunkline.dialects.boss.asking import Asking
 from trunkline.dialects.boss.catchup import TAG as CATCH_UP
-from trunkline.dialects.boss.catchup import CatchUp
+from trunkline.dialects.boss.connection import EXPECTED, Connection
 from trunkline.dialects.boss.contacts import Contacts
 from trunkline.dialects.boss.http import Fate
+from trunkline.dialects.boss.lookback import UNCLEAR, LookBack
 from trunkline.dialects.boss.options import BossOptions
 from trunkline.dialects.boss.outgoing import Outgoing, refused
 from trunkline.dialects.boss.receiving import ANSWER, Receiving
 from trunkline.dialects.boss.schema import built_in, load
 from trunkline.dialects.boss.session import REPLACED, STABLE_S, decode_kept, encode_kept
-from trunkline.dialects.boss.translate import USER, parse_chat_id, to_act
+from trunkline.dialects.boss.translate import to_act
 from trunkline.dialects.contract import (
     Again,
     Ask,
@@ -38,7 +38,6 @@ from trunkline.dialects.contract import (
     Effect,
     Effects,
     Fetched,
-    FindUnclear,
     Hangup,
     Keep,
     LinkInfo,
@@ -46,12 +45,10 @@ from trunkline.dialects.contract import (
     Noticed,
     Opening,
     Park,
-    Received,
     Seat,
     Sharing,
     Tag,
     Transmit,
-    UnclearChat,
 )
 from trunkline.errors import (
     LinkRefused,
@@ -59,39 +56,17 @@ from trunkline.errors import (
     LocalProtocolError,
     TrunklineError,
 )
-from trunkline.model.address import Chat
 from trunkline.model.delivery import Act, Delivery, Say
-from trunkline.model.event import NoticeReceived
-from trunkline.wire.mqtt_client import ClientFlow
-from trunkline.wire.mqtt_flow import (
-    Accepted,
-    Acknowledged,
-    Granted,
-    Oddity,
-    Refused,
-    Write,
-)
-from trunkline.wire.mqtt_packets import Publish, Quirks
+from trunkline.wire.mqtt_flow import Accepted, Acknowledged, Granted, Oddity, Refused, Write
+from trunkline.wire.mqtt_packets import Publish
 from trunkline.wire.mqtt_stream import Broken
 
-# How the gateway departs from the standard. Source: boss 2.3, 2.5, 2.8
-QUIRKS: Final = Quirks(
-    long_puback=True,
-    suback_without_codes=True,
-    nonzero_flags=True,
-    nonminimal_length=True,
-    reserved_types=True,
-)
-EXPECTED: Final = frozenset({"long_puback", "suback_without_codes", "nonminimal_length"})
-GAP_MS: Final = 5_000  # shorter ones need no look back
 FLAP_S: Final = 5.0  # Source: boss 6.9 (7)
 BAD_LOGIN: Final = frozenset({4, 5})  # CONNACK. Source: boss 2.2
-MAX_IN_FLIGHT: Final = 512
 LOGIN_REPLACED: Final = "another login may have taken the place (login-replaced)"
 # Answers to side calls after which every further one would be worse. Source: boss 7 (codes)
 PARKED_BY: Final = {Fate.LOGIN_OVER: NEEDS_COOKIES, Fate.RISK: NEEDS_PERSON}
 _LOGIN: Final = "login"
-_UNCLEAR: Final = "unclear"
 _PICTURE: Final = "picture"  # from anywhere, not the site's
 _JOB: Final = frozenset({"contact", _PICTURE, "peer", "quick", "upload"})
 _READY: Final = LinkState.READY
@@ -115,9 +90,6 @@ class AccountSession:
         self._is_linked = False
         self._is_leaving = False
         self._contacts = Contacts()
-        self._catch_up: CatchUp | None = None
-        self._gap_ms: tuple[int, int] | None = None
-        self._looked_ms = 0  # when was asked what is unclear, while that is looked into
         self._presence_id = 0
         self._presence_s: float | None = None
         self._ready_at_s: float | None = None
@@ -137,14 +109,14 @@ class AccountSession:
     def _begin(self, kept: bytes | None) -> None:
         options, clock = self._options, self._clock
         self._account = Account(options, decode_kept(kept), clock, self._ids)
+        self._connection = connection = Connection(options, self._account, clock)
         self._outgoing = Outgoing(
             options, self._schema, self._account, self._contacts, clock, self._ids,
-            self._publish_message,
+            connection.publish,
         )  # fmt: skip
         self._asking = Asking(
-            options, self._schema, self._account, self._contacts, clock, self._publish_other
+            options, self._schema, self._account, self._contacts, clock, connection.request
         )
-        self._flow = self._new_flow()
         self._receiving = Receiving(
             options=options,
             schema=self._schema,
@@ -153,12 +125,9 @@ class AccountSession:
             outgoing=self._outgoing,
             asking=self._asking,
             clock=clock,
-            acknowledge=lambda ident: self._flow.acknowledge(ident, self._flow_ms()),
+            acknowledge=connection.acknowledge,
         )
-
-    def _new_flow(self) -> ClientFlow:
-        connect = self._account.connect()
-        return ClientFlow(connect, quirks=QUIRKS, max_bytes=self._options.max_message_bytes)
+        self._lookback = LookBack(options, self._account, self._contacts, self._receiving, clock)
 
     # -- the nine verbs ----------------------------------------------------------------------
 
@@ -178,10 +147,9 @@ class AccountSession:
         if self._is_linked or self._state is not LinkState.OPENING:
             raise LocalProtocolError("the session has had its link")
         self._is_linked = True
-        self._flow = self._new_flow()  # the password is known only now
-        data = self._flow.connect(self._flow_ms())
+        connect = self._connection.open()
         self._plan()
-        return (Transmit(data),)
+        return (connect,)
 
     def receive(self, data: bytes, *, is_text: bool) -> Effects:
         """Take the next bytes of the stream. Source: boss 2.8"""
@@ -190,7 +158,7 @@ class AccountSession:
         if is_text:
             return (Noticed("rejected:unsupported_frame", "a text message"),)
         effects: list[Effect] = []
-        for happening in self._flow.receive(data, self._flow_ms()):
+        for happening in self._connection.receive(data):
             effects += self._happened[type(happening)](happening)
             if self._is_leaving:
                 break
@@ -212,9 +180,9 @@ class AccountSession:
         elif what == _LOGIN:
             effects = self._on_login(answer)
         elif what == CATCH_UP:
-            effects = self._on_catch_up(answer)
-        elif what == _UNCLEAR:
-            effects = self._on_unclear(about, answer)
+            effects = self._lookback.take(answer)
+        elif what == UNCLEAR:
+            effects = self._lookback.take_unclear(about, answer)
         else:
             effects = self._asking.fetched(what, about, answer)
         if isinstance(answer, Fetched) and what not in (_LOGIN, _PICTURE):
@@ -252,7 +220,7 @@ class AccountSession:
         if self._state is _READY and not self._is_leaving:
             effects += self._outgoing.work()
             effects += self._asking.work()
-            effects += self._look_back()
+            effects += self._lookback.work()
         self._plan()
         return effects
 
@@ -325,18 +293,14 @@ class AccountSession:
 
     def _accepted(self) -> list[Effect]:
         """Say that we are there; that starts the delivery. Source: boss 2.3, 6.1"""
-        account, now_ms = self._account, self._flow_ms()
+        account = self._account
         payload = frames.encode_presence(
             self._schema, account.me, account.device(), account.kept.mid
         )
-        self._presence_id, data = self._flow.publish(
-            frames.TOPIC, payload, now_ms, qos=1, is_retained=True
-        )
-        if self._options.subscribe != "none":
-            data += self._flow.subscribe(((frames.TOPIC, self._options.subscribe),), now_ms)[1]
+        self._presence_id, presence = self._connection.announce(payload)
         self._presence_s = self._clock.monotonic_s()
         self._ready_at_s = self._presence_s + self._options.ready_after_s
-        return [Transmit(data)]
+        return [presence]
 
     def _refused(self, code: int) -> list[Effect]:
         """Tell a refused login from a full house. Source: boss 2.2"""
@@ -357,111 +321,17 @@ class AccountSession:
     def _ready(self) -> list[Effect]:
         """Be connected: accepted, and the presence is there. Source: boss 6.1"""
         account, now_ms = self._account, self._clock.now_ms()
-        kept = account.kept
         account.note(refusals=0)
         self._state = _READY
         self._ready_at_s = None
         self._stable_at_s = self._clock.monotonic_s() + STABLE_S
-        has_gap = bool(kept.alive_ms) and now_ms - kept.alive_ms > GAP_MS
-        if has_gap and self._can_look_back:
-            self._gap_ms = (kept.alive_ms, now_ms)
-            self._catch_up = self._new_catch_up(has_gap=True)
-        elif kept.doubts and self._can_look_back:
-            self._catch_up = self._new_catch_up(has_gap=False)
+        asks = self._lookback.begin(now_ms)
         me = str(account.me)
         seat = Seat(me, me, sharing=Sharing.REPLACE)
         more: list[Effect] = [Noticed("account-flagged")] if account.user.is_flagged else []
-        if self._can_look_back:
-            more.append(Ask((_UNCLEAR, now_ms), FindUnclear(kept.looked_ms)))
-        return [Changed(_READY, seat), self._keep_alive(), *more]
-
-    # -- history -----------------------------------------------------------------------------
-
-    @property
-    def _can_look_back(self) -> bool:
-        # No source has the calls of the recruiter's side. Source: boss 7
-        return self._options.history and self._options.side == "geek"
-
-    def _new_catch_up(self, *, has_gap: bool) -> CatchUp:
-        kept = self._account.kept
-        doubts = {int(cmid): parse_chat_id(chat) for cmid, chat in kept.doubts.items()}
-        return CatchUp(
-            self._account, self._contacts, self._clock,
-            since_mid=kept.mid, since_ms=self._gap_ms[0] if self._gap_ms is not None else 0,
-            doubts=doubts, has_gap=has_gap,
-        )  # fmt: skip
-
-    def _on_unclear(self, now_ms: int, answer: Any | TrunklineError) -> list[Effect]:
-        """Look into chats in which an earlier run of this process left something unclear."""
-        if isinstance(answer, TrunklineError):
-            return []  # asked again over the next link
-        told: Sequence[UnclearChat] = answer
-        chats = {parse_chat_id(one.chat.id): one.at_ms for one in told if one.chat.kind == USER}
-        self._looked_ms = now_ms
-        if not chats:
-            self._account.note(looked_ms=now_ms)
-            return []
-        if self._catch_up is None:
-            self._catch_up = self._new_catch_up(has_gap=False)
-        self._catch_up.look_into(chats)
-        return []
-
-    def _look_back(self) -> list[Effect]:
-        if self._catch_up is None and self._account.kept.doubts and self._can_look_back:
-            self._catch_up = self._new_catch_up(has_gap=False)
-        catch_up = self._catch_up
-        if catch_up is None:
-            return []
-        effects = catch_up.tick()
-        return effects + (self._looked_back(catch_up) if catch_up.is_over else [])
-
-    def _on_catch_up(self, answer: Fetched | TrunklineError) -> list[Effect]:
-        catch_up = self._catch_up
-        if catch_up is None:
-            return []
-        effects = self._receiving.past(catch_up.take(answer).messages)
-        return effects + (self._looked_back(catch_up) if catch_up.is_over else [])
-
-    def _looked_back(self, catch_up: CatchUp) -> list[Effect]:
-        """Say that something may be missing when the site could not be asked."""
-        account = self._account
-        self._catch_up = None
-        # Once is enough: an empty history would be asked for ever. Source: boss 6.8
-        asked = {str(cmid) for cmid in catch_up.doubts}
-        rest = {cmid: chat for cmid, chat in account.kept.doubts.items() if cmid not in asked}
-        account.note(doubts=rest)
-        if self._looked_ms and not catch_up.why:
-            account.note(looked_ms=self._looked_ms)
-        kept: list[Effect] = [self._keep()] if asked or self._looked_ms else []
-        self._looked_ms = 0
-        gap_ms, self._gap_ms = self._gap_ms, None
-        if not catch_up.why or gap_ms is None:
-            return kept
-        first, last = gap_ms
-        data = msgspec.json.encode({"from_ms": first, "to_ms": last, "why": catch_up.why})
-        event = NoticeReceived(
-            self._own_chat(), "gap", data=data, key=b"gap:%d" % first, at_ms=last
-        )
-        return [*kept, Noticed("gap", catch_up.why[:200]), Received(event)]
+        return [Changed(_READY, seat), self._keep_alive(), *more, *asks]
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _publish_message(
-        self, payload: bytes, *, is_repeat: bool = False
-    ) -> tuple[int, list[Effect]]:
-        """Write a message of ours; `is_repeat` marks it as written before. Source: boss 2.4"""
-        flow, now_ms = self._flow, self._flow_ms()
-        while len(flow.in_flight) >= MAX_IN_FLIGHT:
-            flow.forget(next(iter(flow.in_flight)))
-        retain = self._options.retain
-        packet_id, data = flow.publish(frames.TOPIC, payload, now_ms, qos=1, is_retained=retain)
-        if is_repeat:
-            data = flow.redeliver(packet_id, now_ms)
-        return packet_id, [Transmit(data)]
-
-    def _publish_other(self, payload: bytes) -> list[Effect]:
-        _, effects = self._publish_message(payload)
-        return effects
 
     def _tick_link(self, now_s: float) -> list[Effect]:
         if self._ready_at_s is not None and now_s >= self._ready_at_s:
@@ -471,17 +341,9 @@ class AccountSession:
             self._stable_at_s = None
             self._account.note(flaps=())
             effects.append(self._keep_alive())
-        for happening in self._flow.tick(self._flow_ms()):
+        for happening in self._connection.tick():
             effects += self._happened[type(happening)](happening)
         return effects
-
-    def _own_chat(self) -> Chat:
-        me = str(self._account.me)
-        return Chat(me, "account", me)
-
-    def _flow_ms(self) -> int:
-        """Return monotonic milliseconds, for the flow."""
-        return round(self._clock.monotonic_s() * 1000)
 
     def _keep(self) -> Keep:
         return Keep(encode_kept(self._account.kept))
@@ -508,7 +370,7 @@ class AccountSession:
         self._is_leaving = True
         self.wake_at = None
         self._state = LinkState.CLOSED
-        if self._is_linked and code in (1000, 1001) and (data := self._flow.disconnect()):
+        if self._is_linked and code in (1000, 1001) and (data := self._connection.disconnect()):
             effects.append(Transmit(data))
         return [*effects, Hangup(code, reason, then)]
 
@@ -519,10 +381,7 @@ class AccountSession:
             return
         times = [self._ready_at_s, self._stable_at_s]
         if self._is_linked:
-            wake_ms = self._flow.wake_at_ms
-            times.append(wake_ms / 1000 if wake_ms is not None else None)
+            times.append(self._connection.wake_at)
         if self._state is _READY:
-            times += [self._outgoing.wake_at, self._asking.wake_at]
-            if self._catch_up is not None:
-                times.append(self._catch_up.wake_at)
+            times += [self._outgoing.wake_at, self._asking.wake_at, self._lookback.wake_at]
         self.wake_at = min((at for at in times if at is not None), default=None)

@@ -9,20 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from hashlib import blake2b
-from typing import Final
-
-import msgspec
+from typing import Final, Unpack
 
 from trunkline.dialects.boss import frames, http
 from trunkline.dialects.boss.content import MEMBERS, UNKNOWN_KIND, make_body
 from trunkline.dialects.boss.frames import ChatMessage
-from trunkline.dialects.boss.gateway import (
-    Gateway,
-    Peer,
-    own_party,
-    peer_party,
-)
+from trunkline.dialects.boss.gateway import Gateway, Peer, own_party, peer_party
 from trunkline.dialects.boss.http import Fields
 from trunkline.dialects.boss.options import BossOptions
 from trunkline.dialects.boss.platform import GatewaySession
@@ -30,26 +22,20 @@ from trunkline.dialects.boss.torture import GatewayCast
 from trunkline.dialects.boss.translate import parse_chat_id
 from trunkline.dialects.contract import (
     Admit,
-    Changed,
     Effect,
     Effects,
     Fetch,
     Fetched,
-    Hangup,
     Head,
     LinkInfo,
     LinkState,
-    Noticed,
     Opening,
-    Received,
     Refuse,
-    Settled,
     Transmit,
 )
+from trunkline.dialects.scripted import Cue, PeopledWorld, Script
 from trunkline.errors import TrunklineError
 from trunkline.model.delivery import Delivery
-from trunkline.model.event import MessageReceived
-from trunkline.model.message import plain_text
 from trunkline.wire.mqtt_packets import Publish
 
 SCRIPT: Final = (
@@ -61,7 +47,6 @@ SCRIPT: Final = (
     "好的，谢谢👍",
 )
 PEOPLE: Final = 8
-REMEMBERED: Final = 256
 OTHER_KINDS: Final = (*MEMBERS, UNKNOWN_KIND)
 ASK_RESUME: Final = "我想要一份您的附件简历，您是否同意"
 # What may go wrong at each line that is said:
@@ -93,37 +78,15 @@ FAULTS: Final = (
 )
 
 
-class Tally(msgspec.Struct):
-    """What the people of a world have seen, all together.
-
-    Args:
-        sent: messages said; repeats by faults are not counted.
-        answered: messages with an answer.
-        doubled: answers that came although nothing was left to answer.
-        misordered: answers to a line while an earlier one of the same chat had none.
-        errors: what of the account could not be read, and rules that it broke.
-    """
-
-    sent: int = 0
-    answered: int = 0
-    doubled: int = 0
-    misordered: int = 0
-    errors: int = 0
-
-
-class World:
+class World(PeopledWorld[int]):
     """A platform with people and a script.
 
     Args:
         options: of the account's line, as far as a gateway needs them.
         opening: clock and ids.
-        seed: the same seed gives the same people.
-        pace_s: mean seconds between two lines of one account's people (> 0).
-        messages: lines for each account; 0 = no end.
-        script: the lines, said in turn.
-        faults: probability by name, at each line or answer (`FAULTS`).
         is_scripted: False = people say nothing by themselves, somebody lets them (`Desk.send`) and
             is shown what the account says.
+        how: the script of this run; its faults happen at each line or answer (`FAULTS`).
     """
 
     def __init__(
@@ -131,34 +94,16 @@ class World:
         options: BossOptions,
         opening: Opening,
         *,
-        seed: int,
-        pace_s: float,
-        messages: int = 0,
-        script: tuple[str, ...] = SCRIPT,
-        faults: Mapping[str, float] | None = None,
         is_scripted: bool = True,
+        **how: Unpack[Script],
     ) -> None:
-        unknown = sorted(set(faults or ()) - FAULTS)
-        if unknown:
-            raise ValueError(f"unknown faults {unknown}; there are {sorted(FAULTS)}")
-        if pace_s <= 0 or not script:
-            raise ValueError("a world needs a pace above 0 and at least one line")
+        super().__init__(SCRIPT, FAULTS, how, is_scripted=is_scripted)
         self.options = options
-        self.seed = seed
-        self.pace_s = pace_s
-        self.messages = messages
-        self.script = script
-        self.faults = dict(faults or {})
-        self.is_scripted = is_scripted
         self.people = PEOPLE  # how many talk with an account
         self.expired: set[int] = set()  # accounts whose next password is good no more
-        self.tally = Tally()
         self.gateway = Gateway(opening.clock, opening.ids)
-        self.said: dict[int, int] = {}  # by account: lines of its people
-        self.asked: dict[tuple[int, str], deque[str]] = {}  # (account, chat) → without an answer
         self.open: dict[int, int] = {}  # by account: links at once
         self.desks: dict[int, Desk] = {}  # by account: the newest link
-        self._draws = 0
 
     def session(self, opening: Opening) -> Desk:
         """Make the session of a link that came in."""
@@ -178,29 +123,12 @@ class World:
 
     def calm(self) -> None:
         """Let nothing go wrong any more; what a person must see to stays so."""
-        self.faults.clear()
+        super().calm()
         self.expired.clear()
 
     def verify(self) -> None:
         """Let a person do what the platform demanded."""
         self.gateway.faults.pop(http.USER_INFO, None)
-
-    def happens(self, fault: str) -> bool:
-        """Decide whether a fault happens now."""
-        chance = self.faults.get(fault, 0.0)
-        return chance > 0.0 and self.draw() < chance
-
-    def draw(self) -> float:
-        """Draw the next number within 0 … 1."""
-        self._draws += 1
-        digest = blake2b(f"{self.seed}:{self._draws}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
-
-    def is_over(self, account: int) -> bool:
-        """Whether the script of an account is over and everything is answered."""
-        limit = self.messages
-        waits = any(lines for (who, _), lines in self.asked.items() if who == account)
-        return bool(limit) and self.said.get(account, 0) >= limit and not waits
 
 
 class Desk(GatewaySession):
@@ -215,7 +143,7 @@ class Desk(GatewaySession):
         super().__init__(world.options, opening, world.gateway)
         self.wake_at: float | None = None
         self._world = world
-        self._line_at_s: float | None = None
+        self._cue = Cue(world, opening.clock)
         self._is_counted = False
 
     # -- verbs -------------------------------------------------------------------------------
@@ -235,14 +163,13 @@ class Desk(GatewaySession):
             earlier, world.desks[uid] = world.desks.get(uid), self
             if earlier is not None and world.gateway.rules.kicks_second:
                 earlier.kick()
-            self._next_line()
-        return self._watch(effects)
+            self._cue.plan(uid)
+            self._plan()
+        return self._cue.watch(self.account.uid, effects)
 
     def receive(self, data: bytes, *, is_text: bool) -> Effects:
         """Serve the account."""
-        effects = self._watch(super().receive(data, is_text=is_text))
-        self._join_times()
-        return effects
+        return self._cue.watch(self.account.uid, super().receive(data, is_text=is_text))
 
     def send(self, delivery: Delivery) -> Effects:
         """Let somebody say what somebody else wants (a sandbox, the simulation)."""
@@ -250,23 +177,20 @@ class Desk(GatewaySession):
         uid, source = parse_chat_id(delivery.chat.id)
         if uid and self.can_push:
             effects += self._out(self._misbehave(self.account.peer(uid, source=source)))
-        self._join_times()
         return effects
 
     def tick(self) -> Effects:
         """Say the next line when its time has come, and do what else is due."""
         effects = list(super().tick())
-        now_s = self._clock.monotonic_s()
-        if self._line_at_s is not None and self._line_at_s <= now_s:
-            self._line_at_s = None
+        if self._cue.take():
             effects += self._out(self._say_line())
-            self._next_line()
-        self._join_times()
-        return self._watch(effects)
+            self._cue.plan(self.account.uid)
+            self._plan()
+        return self._cue.watch(self.account.uid, effects)
 
     def lost(self, error: TrunklineError) -> Effects:
         """The link died; what people wait for waits on."""
-        self._line_at_s = None
+        self._cue.drop()
         self._leave()
         return super().lost(error)
 
@@ -291,16 +215,12 @@ class Desk(GatewaySession):
         if self.state is not LinkState.READY or not self.can_push:
             return []
         world, me = self._world, self.account.uid
-        limit, said = world.messages, world.said.get(me, 0)
-        if limit and said >= limit:
+        if world.is_through(me):
             return []
-        words = f"{world.script[said % len(world.script)]} #{said}"
+        words = world.next_line(me)
         peer = self.account.peer(700_000_000 + int(world.draw() * world.people))
         world.gateway.say_text(self.account, peer, words)
-        world.said[me] = said + 1
-        world.tally.sent += 1
-        place = (me, str(peer.uid))
-        world.asked.setdefault(place, deque(maxlen=REMEMBERED)).append(words)
+        world.note_line(me, str(peer.uid), words)
         if world.happens("owner"):
             self._owner_says(peer, "我是本人，稍后回复")
         effects = [*self.push_new(), *self._misbehave(peer)]
@@ -406,47 +326,10 @@ class Desk(GatewaySession):
                 waiting.remove(words)
         return is_refused
 
-    def _next_line(self) -> None:
-        world = self._world
-        limit = world.messages
-        is_over = limit and world.said.get(self.account.uid, 0) >= limit
-        if is_over or not world.is_scripted:
-            return
-        wait_s = world.pace_s * (0.5 + world.draw())
-        self._line_at_s = self._clock.monotonic_s() + wait_s
-        self._join_times()
-
-    def _join_times(self) -> None:
-        self._plan()
-        line_at_s = self._line_at_s
-        if line_at_s is not None and (self.wake_at is None or line_at_s < self.wake_at):
-            self.wake_at = line_at_s
-
-    # -- hearing -----------------------------------------------------------------------------
-
-    def _watch(self, effects: Effects) -> list[Effect]:
-        if not self._world.is_scripted:
-            return list(effects)
-        kept: list[Effect] = []
-        for effect in effects:
-            if type(effect) is Received and type(effect.event) is MessageReceived:
-                self._hear(effect.event)
-            elif type(effect) in _PASSED:
-                kept.append(effect)
-                self._world.tally.errors += type(effect) is Noticed
-        return kept
-
-    def _hear(self, event: MessageReceived) -> None:
-        tally = self._world.tally
-        waiting = self._world.asked.get((self.account.uid, event.chat.id))
-        if not waiting:
-            tally.doubled += 1
-            return
-        said = plain_text(event.segments)
-        nth = next((nth for nth, words in enumerate(waiting) if words in said), 0)
-        tally.answered += 1
-        tally.misordered += nth > 0
-        del waiting[nth]
+    def _plan(self) -> None:
+        """Say when to be woken: for the next line too."""
+        super()._plan()
+        self.wake_at = self._cue.before(self.wake_at)
 
 
 def ask_for(text: str, *, is_operated: bool = False) -> Fields:
@@ -473,6 +356,5 @@ def _joined(effects: list[Effect]) -> list[Effect]:
 
 
 _LOGIN_FAULTS: Final = {"demand": "37", "login": "7"}
-_PASSED = frozenset({Changed, Hangup, Noticed, Settled, Transmit})
 
 CAST: Final = GatewayCast()

@@ -3,14 +3,15 @@
 A delivery becomes pieces. Before the first it may be asked who the peer is, before a picture it is
 uploaded. A piece is *written*; the gateway's packet says that it is *acknowledged*; only its long
 form, the pair of ids that is pushed, or our own echo say that it is *accepted*. Nothing is written
-twice: what has no answer is told as uncertain. Source: boss 6.2, 6.3, 6.4
+twice: what has no answer is told as uncertain, and `proofs` knows it when one comes after all.
+Source: boss 6.2, 6.3, 6.4
 """
 
 from __future__ import annotations
 
 import struct
 from collections import OrderedDict, deque
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Protocol
 
 from trunkline.clock import Clock
 from trunkline.dialects.boss import frames, http
@@ -18,7 +19,9 @@ from trunkline.dialects.boss.account import Account
 from trunkline.dialects.boss.contacts import Contacts
 from trunkline.dialects.boss.frames import ChatMessage, Sender
 from trunkline.dialects.boss.http import Contact, Fate, Uploaded
+from trunkline.dialects.boss.job import Job
 from trunkline.dialects.boss.options import BossOptions
+from trunkline.dialects.boss.proofs import Proofs
 from trunkline.dialects.boss.schema import Schema
 from trunkline.dialects.boss.translate import (
     KEY,
@@ -34,26 +37,19 @@ from trunkline.dialects.contract import (
     Fetch,
     Fetched,
     Noticed,
-    Received,
     Settled,
 )
 from trunkline.errors import TrunklineError
 from trunkline.ids import Ids
-from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Outcome, Say
-from trunkline.model.event import MessageReceived, Person
-from trunkline.model.message import Segments
 from trunkline.model.segment import Image
 
 MAX_QUEUED: Final = 200
 FULL_WAIT_S: Final = 5.0
 CALL_WAIT_S: Final = 60.0  # after a call that the site refused: it must not be asked again soon
 MAX_DOUBTS: Final = 20
-REMEMBERED: Final = 1024  # ids of ours whose echo may still come. Source: boss 6.5
 MAX_PICTURE_BYTES: Final = 10 << 20  # reliability 2
 RECEIPT: Final = struct.Struct(">QQ")  # our id, the server's id. Source: boss 2.5
-V = TypeVar("V")
-Stage = Literal["queued", "asking", "written"]
 
 
 class Publish(Protocol):
@@ -62,40 +58,6 @@ class Publish(Protocol):
     def __call__(self, payload: bytes, /, *, is_repeat: bool = False) -> tuple[int, list[Effect]]:
         """Return the packet's id and what is to be done."""
         ...
-
-
-class Job:
-    """A delivery on its way.
-
-    Args:
-        delivery: what.
-        pieces: what is left to send; the first is the one at work.
-    """
-
-    __slots__ = (
-        "cmid", "contact", "delivery", "done", "due_s", "is_acked", "is_looked_up", "is_proven",
-        "lane", "packet_id", "peer_id", "pieces", "quote", "sender", "stage", "upload_id",
-        "uploaded",
-    )  # fmt: skip
-
-    def __init__(self, delivery: Delivery, pieces: list[str | Image], quote: int) -> None:
-        self.delivery = delivery
-        self.pieces = pieces
-        self.quote = quote
-        self.lane = f"{delivery.chat.kind}:{delivery.chat.id}"
-        self.stage: Stage = "queued"
-        self.contact: Contact | None = None
-        self.is_looked_up = False
-        self.sender: Sender | None = None
-        self.upload_id: str | None = None  # security id for uploads, "" = the site has none
-        self.uploaded: Uploaded | None = None
-        self.cmid = 0
-        self.packet_id = 0
-        self.is_acked = False
-        self.is_proven = True  # every piece so far was accepted
-        self.done = 0
-        self.peer_id = ""
-        self.due_s = 0.0
 
 
 class Outgoing:
@@ -125,11 +87,7 @@ class Outgoing:
         self._lanes: OrderedDict[str, deque[Job]] = OrderedDict()
         self._by_packet: dict[int, Job] = {}
         self._by_cmid: dict[int, Job] = {}
-        # Ours, and what became of them: the server's id, 0 = it never said.
-        self._told: OrderedDict[int, int] = OrderedDict()
-        self._sent: OrderedDict[int, Delivery] = OrderedDict()  # settled without a proof
-        # Told as uncertain: where, what, and when that was told.
-        self._unclear: OrderedDict[int, tuple[Chat, Segments, int]] = OrderedDict()
+        self._proofs = Proofs(account)
 
     @property
     def wake_at(self) -> float | None:
@@ -338,36 +296,14 @@ class Outgoing:
         job = self._by_cmid.get(cmid)
         if job is not None:
             return [*self._arrived(job, mid), *self.work()]
-        earlier = self._told.get(cmid)
-        if earlier is None:
-            return []  # of another device, or of another run
-        if earlier:
-            return [] if earlier == mid else [Noticed("second-server-id", "the first one is kept")]
-        self._told[cmid] = mid
-        delivery = self._sent.pop(cmid, None)
-        if delivery is not None:
-            return [Settled(delivery.id, Outcome.CONFIRMED, peer_id=str(mid))]
-        found = self._unclear.pop(cmid, None)
-        return [Received(self._own_words(*found, mid))] if found is not None else []
-
-    def _own_words(self, chat: Chat, segments: Segments, at_ms: int, mid: int) -> MessageReceived:
-        """Return what was said as its own echo: a late proof, and the exchange knows the row.
-
-        The time is that of the row, however late the proof is: the exchange goes by it.
-        """
-        me = Person(str(self._account.me))
-        return MessageReceived(
-            chat, me, segments, b"m%d" % mid, str(mid), at_ms, "", b"", is_own=True
-        )
+        return self._proofs.prove(cmid, mid)
 
     def echo(self, message: ChatMessage) -> list[Effect] | None:
         """Return what an own message settles; None = this link did not write it."""
         cmid = message.cmid
-        if not cmid or (cmid not in self._by_cmid and cmid not in self._told):
+        if not cmid or (cmid not in self._by_cmid and cmid not in self._proofs):
             return None
-        if cmid in self._unclear:
-            del self._unclear[cmid]
-            self._told[cmid] = message.mid
+        if self._proofs.forget_unclear(cmid, message.mid):
             return None  # the exchange knows the row that it proves
         return self.accepted(cmid, message.mid) if message.mid > 1 else []
 
@@ -375,7 +311,7 @@ class Outgoing:
         """A piece is there; the next of its job follows after the gap."""
         self._account.saw(mid)
         self._forget(job)
-        _remember(self._told, job.cmid, mid)
+        self._proofs.note(job.cmid, mid)
         job.peer_id = str(mid)
         return self._next(job)
 
@@ -393,11 +329,11 @@ class Outgoing:
     def _overdue(self, job: Job) -> list[Effect]:
         """Nobody said in time that a piece was accepted. Source: boss 6.2 (4, 5), design 5"""
         self._forget(job)
-        _remember(self._told, job.cmid, 0)
+        self._proofs.note(job.cmid, 0)
         if job.is_acked:
             job.is_proven = False
             if len(job.pieces) == 1 and not job.done:
-                _remember(self._sent, job.cmid, job.delivery)
+                self._proofs.note_sent(job.cmid, job.delivery)
             return self._next(job)
         self._note_unclear(job)
         return self._end(job, _unclear(job, "no answer; it is not sent again by itself"))
@@ -410,7 +346,7 @@ class Outgoing:
         what = job.delivery.what
         if isinstance(what, Say):
             now_ms = self._clock.now_ms()
-            _remember(self._unclear, job.cmid, (job.delivery.chat, what.segments, now_ms))
+            self._proofs.note_unclear(job.cmid, chat, what.segments, now_ms)
 
     def _end(self, job: Job, settled: Settled) -> list[Effect]:
         lane = self._lanes.get(job.lane)
@@ -465,10 +401,3 @@ def refused(delivery: Delivery, why: str) -> Settled:
 def _unclear(job: Job, why: str) -> Settled:
     before = f"piece {job.done + 1}, earlier ones arrived: " if job.done else ""
     return Settled(job.delivery.id, Outcome.UNCERTAIN, detail=before + why)
-
-
-def _remember(known: OrderedDict[int, V], key: int, value: V) -> None:
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > REMEMBERED:
-        known.popitem(last=False)

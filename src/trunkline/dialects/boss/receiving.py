@@ -28,7 +28,6 @@ from trunkline.dialects.boss.session import encode_kept
 from trunkline.dialects.boss.translate import Reading, is_own, to_event, to_read
 from trunkline.dialects.contract import Ask, DoAnswer, Effect, Keep, Noticed, Received, Transmit
 from trunkline.errors import TrunklineError, WireMalformed
-from trunkline.model.address import Chat
 from trunkline.model.event import Fleeting, NoticeReceived, RequestReceived
 from trunkline.model.segment import Image
 from trunkline.wire.mqtt_packets import Publish
@@ -147,7 +146,7 @@ class Receiving:
             effects += settled or ()
         if frame.data_sync:
             data = msgspec.json.encode({"type": frame.data_sync})
-            effects.append(Received(Fleeting(self._own_chat(), "data-sync", data)))
+            effects.append(Received(Fleeting(self._account.own_chat, "data-sync", data)))
         if not frames.MESSAGES <= frame.type <= frames.DATA_SYNC:
             effects.append(Noticed("unknown-payload", f"type {frame.type}"))
         if self._account.kept.mid > mid and any(type(one) is Received for one in effects):
@@ -205,9 +204,5 @@ class Receiving:
         raw = base64.b64encode(payload[:MAX_RAW_BYTES]).decode()
         data = msgspec.json.encode({"reason": reason, "bytes": len(payload), "raw": raw})
         key = b"x" + hashlib.blake2b(payload, digest_size=16).hexdigest().encode()
-        event = NoticeReceived(self._own_chat(), "decode-error", data=data, key=key)
+        event = NoticeReceived(self._account.own_chat, "decode-error", data=data, key=key)
         return [Noticed(f"rejected:{reason}", f"{len(payload)} bytes"), Received(event)]
-
-    def _own_chat(self) -> Chat:
-        me = str(self._account.me)
-        return Chat(me, "account", me)

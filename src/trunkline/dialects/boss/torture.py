@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from typing import Final, Literal
 
 from trunkline.dialects.boss.frames import ChatMessage
@@ -32,6 +31,7 @@ from trunkline.dialects.contract import (
     Refuse,
     Transmit,
 )
+from trunkline.dialects.scripted import Chance
 from trunkline.errors import TrunklineError
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
@@ -124,7 +124,7 @@ class Desk(GatewaySession):
 
     def _acknowledged(self, packet_id: int) -> list[Effect]:
         """Forget what the account has."""
-        stored = self._pushed[packet_id][0] if packet_id in self._pushed else ()
+        stored = self._pushes.messages_of(packet_id)
         effects = super()._acknowledged(packet_id)
         for one in stored:
             self.account.stored.pop(one.mid, None)
@@ -180,7 +180,7 @@ class Agency:
         }
         self._links: Counter[str] = Counter()
         self._cut_s: dict[int, float] = {}
-        self._draws = 0
+        self._chance = Chance({})
 
     @property
     def violations(self) -> Mapping[str, int]:
@@ -189,9 +189,7 @@ class Agency:
 
     def draw(self) -> float:
         """Draw the next number within 0 … 1; the same run draws the same ones."""
-        self._draws += 1
-        digest = blake2b(b"%d" % self._draws, digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
+        return self._chance.draw()
 
     def shows_own(self, uid: int) -> bool:
         """Whether an account is shown what it says itself."""

@@ -8,9 +8,7 @@ seed, so a run can be repeated.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from hashlib import blake2b
-from typing import Final
+from typing import Final, Unpack
 
 import msgspec
 
@@ -34,6 +32,7 @@ from trunkline.dialects.contract import (
     Settled,
     Transmit,
 )
+from trunkline.dialects.scripted import Script, ScriptedWorld
 from trunkline.errors import TrunklineError
 from trunkline.ids import DeliveryId
 from trunkline.model.delivery import Delivery, Outcome, Say
@@ -77,40 +76,18 @@ class Tally(msgspec.Struct):
     requests: int = 0
 
 
-class World:
+class World(ScriptedWorld):
     """Visitors with a script.
 
     Args:
         options: of the visitor line: `url` and the rest.
-        seed: the same seed gives the same people.
-        pace_s: mean seconds between two lines of one person (> 0).
-        messages: lines that each person says before it leaves; 0 = it never does.
-        script: the lines, said in turn.
-        faults: probability by name, at each line: `double` sends the frame twice, `malformed` a
-            broken one before it, `cut` hangs up instead.
+        how: the script of this run; its faults happen at each line: `double` sends the frame twice,
+            `malformed` a broken one before it, `cut` hangs up instead.
     """
 
-    def __init__(
-        self,
-        options: ContactOptions,
-        *,
-        seed: int,
-        pace_s: float,
-        messages: int = 0,
-        script: tuple[str, ...] = SCRIPT,
-        faults: Mapping[str, float] | None = None,
-    ) -> None:
-        unknown = sorted(set(faults or ()) - FAULTS)
-        if unknown:
-            raise ValueError(f"unknown faults {unknown}; there are {sorted(FAULTS)}")
-        if pace_s <= 0 or not script:
-            raise ValueError("a world needs a pace above 0 and at least one line")
+    def __init__(self, options: ContactOptions, **how: Unpack[Script]) -> None:
+        super().__init__(SCRIPT, FAULTS, how)
         self.options = options
-        self.seed = seed
-        self.pace_s = pace_s
-        self.messages = messages
-        self.script = script
-        self.faults = dict(faults or {})
         self.tally = Tally()
         self._people = 0
 
@@ -138,7 +115,7 @@ class Person:
         self._stamps = Stamps(opening.clock)
         self._visitor = VisitorSession(world.options, opening)
         self._next_line_s: float | None = None
-        self._draws = 0
+        self._chance = world.chance(number)
         self._said = 0
         self._unsettled = 0
         self._newest_answered = 0
@@ -198,16 +175,16 @@ class Person:
     def _next_line(self) -> list[Effect]:
         world = self._world
         self._next_line_s = None
-        if self._happens("cut"):
+        if self._chance.happens("cut"):
             return self._watch(self._visitor.finish())
-        broken = [Transmit(b'{"type":')] if self._happens("malformed") else []
+        broken = [Transmit(b'{"type":')] if self._chance.happens("malformed") else []
         line = world.script[(self._number + self._said) % len(world.script)]
         delivery = DeliveryId(self._ids.next())
         said = self._say(Delivery(delivery, SITE, Say((Text(line),)), at_ms=self._clock.now_ms()))
-        if not world.messages or self._said < world.messages:
+        if not world.has_said_all(self._said):
             self._plan()
         twice = [effect for effect in said if type(effect) is Transmit]
-        return [*broken, *said, *(twice if self._happens("double") else ())]
+        return [*broken, *said, *(twice if self._chance.happens("double") else ())]
 
     def _say(self, delivery: Delivery) -> list[Effect]:
         self._said += 1
@@ -218,12 +195,12 @@ class Person:
 
     def _plan(self) -> None:
         """Plan the next line: half to one and a half times the pace from now."""
-        wait_s = self._world.pace_s * (0.5 + self._draw())
+        wait_s = self._world.pause_s(self._chance.draw())
         self._next_line_s = self._clock.monotonic_s() + wait_s
 
     def _is_over(self) -> bool:
-        limit = self._world.messages
-        return bool(limit) and self._said >= limit and not self._unsettled and not self._waiting
+        is_through = self._world.has_said_all(self._said)
+        return is_through and not self._unsettled and not self._waiting
 
     def _leave(self) -> Effects:
         closed = self._visitor.finish()
@@ -255,7 +232,7 @@ class Person:
 
     def _arrive(self) -> list[Effect]:
         self._plan()
-        if self._draw() >= REQUEST_SHARE:
+        if self._chance.draw() >= REQUEST_SHARE:
             return []
         self._world.tally.requests += 1
         request = ContactRequest(
@@ -298,19 +275,6 @@ class Person:
             self._asked[quoted.message] = (number, True)
             tally.misordered += number < self._newest_answered
             self._newest_answered = max(number, self._newest_answered)
-
-    # -- chance ----------------------------------------------------------------------------
-
-    def _happens(self, fault: str) -> bool:
-        chance = self._world.faults.get(fault, 0.0)
-        return chance > 0.0 and self._draw() < chance
-
-    def _draw(self) -> float:
-        """Draw the next number within 0 … 1 of this person."""
-        self._draws += 1
-        name = f"{self._world.seed}:{self._number}:{self._draws}".encode()
-        digest = blake2b(name, digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
 
 
 class Cast:

@@ -9,9 +9,7 @@ seed, so a run can be repeated.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from hashlib import blake2b
-from typing import Final
+from typing import Final, Unpack
 
 import msgspec
 
@@ -35,6 +33,7 @@ from trunkline.dialects.maim.identity import Context, encode_context
 from trunkline.dialects.maim.options import MaimOptions
 from trunkline.dialects.maim.platform import AdapterSession
 from trunkline.dialects.maim.session import ECHO
+from trunkline.dialects.scripted import Script, ScriptedWorld, Tally, count_answer
 from trunkline.errors import TrunklineError
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
@@ -57,59 +56,19 @@ GROUP: Final = ("20001", "测试群")
 REMEMBERED: Final = 64  # lines of one chat that wait for an answer; answers that are remembered
 
 
-class Tally(msgspec.Struct):
-    """What the people of a world have seen, all together.
-
-    Args:
-        sent: messages said; a repeat by the fault `double` is not counted.
-        answered: messages with an answer.
-        doubled: answers that came again, or to a chat in which nothing was left to answer.
-        misordered: answers to a line while an earlier one of the same chat had none.
-        errors: frames of the core that could not be read or were repaired.
-    """
-
-    sent: int = 0
-    answered: int = 0
-    doubled: int = 0
-    misordered: int = 0
-    errors: int = 0
-
-
-class World:
+class World(ScriptedWorld):
     """Platforms with a script.
 
     Args:
         options: of the adapter line: `url`, `token`, `platform`. The first connection has that
             platform, further ones have a number behind it.
-        seed: the same seed gives the same people.
-        pace_s: mean seconds between two lines of one connection (> 0).
-        messages: lines that each connection says before it leaves; 0 = it never does.
-        script: the lines, said in turn.
-        faults: probability by name, at each line: `double` sends the frame twice, `malformed` a
-            broken one before it, `cut` hangs up instead.
+        how: the script of this run; its faults happen at each line: `double` sends the frame twice,
+            `malformed` a broken one before it, `cut` hangs up instead.
     """
 
-    def __init__(
-        self,
-        options: MaimOptions,
-        *,
-        seed: int,
-        pace_s: float,
-        messages: int = 0,
-        script: tuple[str, ...] = SCRIPT,
-        faults: Mapping[str, float] | None = None,
-    ) -> None:
-        unknown = sorted(set(faults or ()) - FAULTS)
-        if unknown:
-            raise ValueError(f"unknown faults {unknown}; there are {sorted(FAULTS)}")
-        if pace_s <= 0 or not script:
-            raise ValueError("a world needs a pace above 0 and at least one line")
+    def __init__(self, options: MaimOptions, **how: Unpack[Script]) -> None:
+        super().__init__(SCRIPT, FAULTS, how)
         self.options = options
-        self.seed = seed
-        self.pace_s = pace_s
-        self.messages = messages
-        self.script = script
-        self.faults = dict(faults or {})
         self.tally = Tally()
         self._made = 0
         self._present: set[int] = set()
@@ -150,7 +109,7 @@ class Person:
         self._platform = platform
         options = world.options.model_copy(update={"platform": platform})
         self._adapter = AdapterSession(options, opening)
-        self._draws = 0
+        self._chance = world.chance(number)
         self._said = 0
         self._asked: dict[tuple[str, str], deque[str]] = {}  # chat → lines without an answer
         self._heard: deque[str] = deque(maxlen=REMEMBERED)  # message ids of answers
@@ -190,14 +149,14 @@ class Person:
             return ()
         self.wake_at = None
         world = self._world
-        if self._happens("cut"):
+        if self._chance.happens("cut"):
             return self._watch(self._adapter.finish())
-        broken = [Transmit(b'{"message_info":')] if self._happens("malformed") else []
+        broken = [Transmit(b'{"message_info":')] if self._chance.happens("malformed") else []
         said = self._say(self._next_line())
-        if not world.messages or self._said < world.messages:
+        if not world.has_said_all(self._said):
             self._plan()
         twice = [effect for effect in said if type(effect) is Transmit]
-        return [*broken, *said, *(twice if self._happens("double") else ())]
+        return [*broken, *said, *(twice if self._chance.happens("double") else ())]
 
     def finish(self) -> Effects:
         """Leave the core."""
@@ -215,10 +174,10 @@ class Person:
     def _next_line(self) -> Delivery:
         world, platform = self._world, self._platform
         line = world.script[(self._number + self._said) % len(world.script)]
-        nth = int(self._draw() * len(PEOPLE))
+        nth = int(self._chance.draw() * len(PEOPLE))
         who = UserInfo(platform, str(10001 + nth), PEOPLE[nth])
         chat = Chat(platform, "private", str(10001 + nth), PEOPLE[nth])
-        if self._draw() < 0.5:
+        if self._chance.draw() < 0.5:
             chat = Chat(platform, "group", *GROUP)
         return Delivery(
             DeliveryId(self._ids.next()),
@@ -239,12 +198,11 @@ class Person:
 
     def _plan(self) -> None:
         """Plan the next line: half to one and a half times the pace from now."""
-        wait_s = self._world.pace_s * (0.5 + self._draw())
+        wait_s = self._world.pause_s(self._chance.draw())
         self.wake_at = self._clock.monotonic_s() + wait_s
 
     def _is_over(self) -> bool:
-        limit = self._world.messages
-        return bool(limit) and self._said >= limit and not any(self._asked.values())
+        return self._world.has_said_all(self._said) and not any(self._asked.values())
 
     def _leave(self) -> Effects:
         self._adapter.finish()
@@ -277,24 +235,7 @@ class Person:
             tally.doubled += 1
             return
         self._heard.append(event.peer_id)
-        tally.answered += 1
-        said = plain_text(event.segments)
-        nth = next((nth for nth, words in enumerate(waiting) if words and words in said), 0)
-        tally.misordered += nth > 0
-        del waiting[nth]
-
-    # -- chance ----------------------------------------------------------------------------
-
-    def _happens(self, fault: str) -> bool:
-        chance = self._world.faults.get(fault, 0.0)
-        return chance > 0.0 and self._draw() < chance
-
-    def _draw(self) -> float:
-        """Draw the next number within 0 … 1 of this connection."""
-        self._draws += 1
-        name = f"{self._world.seed}:{self._number}:{self._draws}".encode()
-        digest = blake2b(name, digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
+        count_answer(waiting, plain_text(event.segments), tally)
 
 
 _PASSED = frozenset({Changed, Hangup, Noticed, Transmit, Dial})

@@ -9,9 +9,8 @@ be repeated. What goes wrong is `mishaps`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Unpack
 
 from trunkline.dialects.contract import (
     Actor,
@@ -51,6 +50,7 @@ from trunkline.dialects.onebot11.mishaps import (
 from trunkline.dialects.onebot11.options import OneBotOptions
 from trunkline.dialects.onebot11.platform import ImplementationSession
 from trunkline.dialects.onebot11.translate import to_segments
+from trunkline.dialects.scripted import Script, ScriptedWorld
 from trunkline.errors import RemoteProtocolError, TrunklineError
 from trunkline.ids import DeliveryId
 from trunkline.model.address import Chat
@@ -73,44 +73,23 @@ GROUP: Final = ("20001", "测试群")
 _REFUSED: Final = 100  # a failure of any kind. Source: onebot11 8
 
 
-class World:
+class World(ScriptedWorld):
     """Accounts with a script.
 
     Args:
         options: of the implementation line: `url` or listening, `token`, `self_id`. The first
             account that dials has that `self_id`, further ones count on from it.
-        seed: the same seed gives the same people.
-        pace_s: mean seconds between two lines of one account (> 0).
-        messages: lines that each account says before it leaves; 0 = it never does.
-        script: the lines, said in turn: text with CQ codes, or an event as a JSON object, which
-            wants no answer.
-        faults: probability by name, at each line: `double` sends the event twice, `malformed` a
-            broken one before it, `odd` one of unusual ids and fields, `cut` hangs up instead,
-            `silent` says and answers nothing any more, `kick` takes the account offline for a
-            while; at each response: `late` holds it back, `reorder` lets the next overtake it.
+        how: the script of this run; its lines are text with CQ codes, or an event as a JSON object,
+            which wants no answer. Its faults happen at each line: `double` sends the event twice,
+            `malformed` a broken one before it, `odd` one of unusual ids and fields, `cut` hangs up
+            instead, `silent` says and answers nothing any more, `kick` takes the account offline
+            for a while; at each response: `late` holds it back, `reorder` lets the next overtake
+            it.
     """
 
-    def __init__(
-        self,
-        options: OneBotOptions,
-        *,
-        seed: int,
-        pace_s: float,
-        messages: int = 0,
-        script: tuple[str, ...] = SCRIPT,
-        faults: Mapping[str, float] | None = None,
-    ) -> None:
-        unknown = sorted(set(faults or ()) - FAULTS)
-        if unknown:
-            raise ValueError(f"unknown faults {unknown}; there are {sorted(FAULTS)}")
-        if pace_s <= 0 or not script:
-            raise ValueError("a world needs a pace above 0 and at least one line")
+    def __init__(self, options: OneBotOptions, **how: Unpack[Script]) -> None:
+        super().__init__(SCRIPT, FAULTS, how)
         self.options = options
-        self.seed = seed
-        self.pace_s = pace_s
-        self.messages = messages
-        self.script = script
-        self.faults = dict(faults or {})
         self.tally = Tally()
         self._books: dict[str, Book] = {}  # by account
         self._made = 0
@@ -165,7 +144,7 @@ class Account:
         self._book = book
         self._speaks = (opening.kind or options.client_role) != API
         self._held = Held()
-        self._draws = 0
+        self._chance = world.chance(number)
         self._said = 0
         self._line_at_s: float | None = None
         self._silent_until_s: float | None = None
@@ -246,33 +225,33 @@ class Account:
 
     def _next_line(self) -> list[Effect]:
         self._plan()
-        if self._has_said_all():
+        if self._world.has_said_all(self._said):
             return list(self._leave()) if self._is_over() else []
-        if self._happens("cut"):
+        if self._chance.happens("cut"):
             return self._watch(self._session.finish())
-        if self._happens("silent"):
+        if self._chance.happens("silent"):
             self._silent_until_s = self._clock.monotonic_s() + SILENT_S
             self._held.drop()
             return []
-        if self._happens("kick"):
+        if self._chance.happens("kick"):
             self._kicked_until_s = self._clock.monotonic_s() + KICKED_S
             self._line_at_s = None
             return [self._beat(is_online=False)]
-        broken = [Transmit(MALFORMED)] if self._happens("malformed") else []
-        is_odd = self._happens("odd")
-        form = int(self._draw() * 4) if is_odd else None
+        broken = [Transmit(MALFORMED)] if self._chance.happens("malformed") else []
+        is_odd = self._chance.happens("odd")
+        form = int(self._chance.draw() * 4) if is_odd else None
         said = self._say(self._compose(is_odd=is_odd), form)
-        return [*broken, *said, *(said if self._happens("double") else ())]
+        return [*broken, *said, *(said if self._chance.happens("double") else ())]
 
     def _compose(self, *, is_odd: bool) -> Delivery:
         world = self._world
         line = world.script[(self._number + self._said) % len(world.script)]
-        ident, name = PEOPLE[int(self._draw() * len(PEOPLE))]
+        ident, name = PEOPLE[int(self._chance.draw() * len(PEOPLE))]
         chat = Chat(self._id, "private", ident, name)
-        if self._draw() < 0.5:
+        if self._chance.draw() < 0.5:
             chat = Chat(self._id, "group", *GROUP)
         if is_odd:
-            kind, odd, title = ODD_CHATS[int(self._draw() * len(ODD_CHATS))]
+            kind, odd, title = ODD_CHATS[int(self._chance.draw() * len(ODD_CHATS))]
             chat = Chat(self._id, kind, odd, title)
         context = encode_context(Context(user_id=ident, name=name))
         what: Say | Act = Say(to_segments(parse_cq(line)))
@@ -298,16 +277,18 @@ class Account:
 
     def _plan(self) -> None:
         """Plan the next line: half to one and a half times the pace from now."""
-        self._line_at_s = self._clock.monotonic_s() + self._world.pace_s * (0.5 + self._draw())
+        wait_s = self._world.pause_s(self._chance.draw())
+        self._line_at_s = self._clock.monotonic_s() + wait_s
 
     def _beat(self, *, is_online: bool) -> Transmit:
         return Transmit(heartbeat(to_number(self._id), self._clock.now_ms(), is_online=is_online))
 
-    def _has_said_all(self) -> bool:
-        return bool(self._world.messages) and self._said >= self._world.messages
-
     def _is_over(self) -> bool:
-        return self._speaks and self._has_said_all() and self._book.is_clear(self._number)
+        return (
+            self._speaks
+            and self._world.has_said_all(self._said)
+            and self._book.is_clear(self._number)
+        )
 
     def _leave(self) -> Effects:
         self._session.finish()
@@ -354,9 +335,9 @@ class Account:
         for effect in effects:
             if type(effect) is not Transmit:
                 out.append(effect)
-            elif self._happens("late"):
+            elif self._chance.happens("late"):
                 self._held.delay(effect, now_s)
-            elif self._happens("reorder"):
+            elif self._chance.happens("reorder"):
                 self._held.let_pass(effect, now_s)
             else:
                 out += [effect, *self._held.behind()]
@@ -377,19 +358,6 @@ class Account:
         due = (self._session.wake_at, self._line_at_s, self._held.wake_at, self._kicked_until_s)
         self.wake_at = min((at_s for at_s in due if at_s is not None), default=None)
         return effects
-
-    # -- chance ----------------------------------------------------------------------------
-
-    def _happens(self, fault: str) -> bool:
-        chance = self._world.faults.get(fault, 0.0)
-        return chance > 0.0 and self._draw() < chance
-
-    def _draw(self) -> float:
-        """Draw the next number within 0 … 1 of this account."""
-        self._draws += 1
-        name = f"{self._world.seed}:{self._number}:{self._draws}".encode()
-        digest = blake2b(name, digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
 
 
 _CAST_PEOPLE: Final = 300

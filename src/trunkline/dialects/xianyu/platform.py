@@ -1,8 +1,8 @@
 """The marketplace's side of a link: an account registers, buyers' words are pushed to it.
 
-What the account sends is checked as strictly as the specification allows, stored, and pushed back
-as its own echo. Every push is watched until it is acknowledged, and pushed again when it is not.
-Source: xianyu 4, 5, 8, 20
+What the account sends is checked as strictly as the specification allows (`checking`), stored, and
+pushed back as its own echo. Every push is watched until it is acknowledged, and pushed again when
+it is not. What the account looks up is `listing`. Source: xianyu 4, 5, 8, 20
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from trunkline.dialects.contract import (
     Tag,
     Transmit,
 )
-from trunkline.dialects.xianyu import frames
+from trunkline.dialects.xianyu import frames, listing
+from trunkline.dialects.xianyu.checking import broken_rule
 from trunkline.dialects.xianyu.entries import to_content
 from trunkline.dialects.xianyu.frames import Fields, Frame, fields_of, items_of, strip, to_int
 from trunkline.dialects.xianyu.market import PACKAGE, STORED, Market, Seller, Talk, pack
@@ -102,8 +103,12 @@ class MarketSession:
             frames.ACK_DIFF: self._ack_diff,
             frames.SEND: self._take_send,
             frames.CREATE_CHAT: self._create,
-            frames.LIST_CHATS: self._list_chats,
-            frames.LIST_HISTORY: self._list_history,
+            frames.LIST_CHATS: lambda frame: [
+                self._answer(frame, listing.list_chats(self.seller, frame))
+            ],
+            frames.LIST_HISTORY: lambda frame: [
+                self._answer(frame, listing.list_history(self.seller, frame))
+            ],
             frames.MARK_READ: lambda frame: [self._answer(frame)],
             frames.RECALL: lambda frame: [self._answer(frame)],
         }
@@ -321,7 +326,7 @@ class MarketSession:
         message = fields_of(items[0]) if items else {}
         receivers = fields_of(items[1]).get("actualReceivers") if len(items) > 1 else None
         talk = self.seller.talks.get(strip(message.get("cid")))
-        wrong = self._check_send(message, receivers, talk)
+        wrong = broken_rule(self.seller, message, receivers, talk)
         if wrong or talk is None:
             self.market.violations[f"send-{wrong or 'chat'}"] += 1
             body = {"reason": f"bad {wrong or 'chat'}", "code": "400"}
@@ -356,80 +361,11 @@ class MarketSession:
         """Answer an accepted send, then push its echo; a world may do otherwise."""
         return [self._answer(frame, body)]
 
-    def _check_send(self, message: Fields, receivers: Any, talk: Talk | None) -> str:
-        if talk is None:
-            return "chat"
-        sides = {frames.suffixed(talk.buyer), frames.suffixed(self.seller.ident)}
-        if set(items_of(receivers)) != sides:
-            return "receivers"
-        uuid = message.get("uuid")
-        if not isinstance(uuid, str) or uuid in self.seller.uuids:
-            return "uuid"
-        custom = fields_of(fields_of(message.get("content")).get("custom"))
-        try:
-            inner = parse_inner(decode_base64(str(custom.get("data", ""))).decode())
-        except (WireMalformed, UnicodeDecodeError):
-            return "payload"
-        return "" if to_int(inner.get("contentType")) in (1, 2) else "payload"
-
     def _create(self, frame: Frame) -> list[Effect]:
-        items = items_of(frame.body)
-        asked = fields_of(items[0]) if items else {}
-        pair = {strip(asked.get("pairFirst")), strip(asked.get("pairSecond"))}
-        item = strip(fields_of(asked.get("extension")).get("itemId"))
-        others = pair - {self.seller.ident}
-        if not item or len(others) != 1 or self.seller.ident not in pair:
+        created = listing.create_chat(self.market, self.seller, frame)
+        if created is None:
             return [self._answer(frame, {"reason": "refused", "code": "400000"}, code=400)]
-        talk = self.market.open_talk(self.seller, others.pop(), item)
-        return [self._answer(frame, {"singleChatConversation": self._describe(talk)})]
-
-    def _describe(self, talk: Talk) -> Fields:
-        return {
-            "cid": frames.suffixed(talk.ident),
-            "pairFirst": frames.suffixed(talk.buyer),
-            "pairSecond": frames.suffixed(self.seller.ident),
-            "bizType": "1",
-            "extension": {"itemId": talk.item},
-        }
-
-    def _list_chats(self, frame: Frame) -> list[Effect]:
-        cursor, limit = self._page(frame, 0)
-        talks = sorted(self.seller.talks.values(), key=lambda talk: talk.last_ms, reverse=True)
-        older = [talk for talk in talks if talk.last_ms < cursor]
-        page = older[:limit]
-        convs = [
-            {
-                "type": 1,
-                "singleChatUserConversation": {
-                    "visible": 1,
-                    "modifyTime": talk.last_ms,
-                    "redPoint": 0,
-                    "lastMessage": {"message": talk.messages[-1] if talk.messages else {}},
-                    "singleChatConversation": self._describe(talk),
-                },
-            }
-            for talk in page
-        ]
-        last = page[-1].last_ms if page else 0
-        more = {"hasMore": int(len(older) > limit), "nextCursor": last, "userConvs": convs}
-        return [self._answer(frame, more)]
-
-    def _list_history(self, frame: Frame) -> list[Effect]:
-        items = items_of(frame.body)
-        talk = self.seller.talks.get(strip(items[0]) if items else "")
-        cursor, limit = self._page(frame, 2)
-        told = list(talk.messages) if talk is not None else []
-        older = [message for message in reversed(told) if message["createAt"] < cursor]
-        page = older[:limit]
-        last = page[-1]["createAt"] if page else 0
-        models = [{"readStatus": 1, "message": message} for message in page]
-        body = {"hasMore": int(len(older) > limit), "nextCursor": last, "userMessageModels": models}
-        return [self._answer(frame, body)]
-
-    def _page(self, frame: Frame, at: int) -> tuple[int, int]:
-        items = items_of(frame.body)
-        numbers = [to_int(items[nth]) if len(items) > nth else None for nth in (at, at + 1)]
-        return numbers[0] or frames.FIRST_CURSOR, min(max(numbers[1] or 20, 1), 100)
+        return [self._answer(frame, created)]
 
     # -- frames ------------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
-"""When a token is asked for, and what its answer changes. It knows time and state, no link.
+"""When a token is asked for, what its answer changes, and how the account then dials.
+
+It knows time and state, no link.
 
 A token survives reconnects: the call that gives it is the one that makes the platform ask for a
 person. So it is made only when there is none, when it is too old, when `/reg` refused it, or when
@@ -12,10 +14,11 @@ from typing import Any, Final
 import msgspec
 
 from trunkline.clock import Clock
-from trunkline.dialects.contract import Fetch, Fetched
+from trunkline.dialects.contract import Dial, Fetch, Fetched
 from trunkline.dialects.xianyu.frames import make_device_id
 from trunkline.dialects.xianyu.http import (
     LOGIN_API,
+    ORIGIN,
     SIGN_COOKIE,
     TokenAnswer,
     TokenFate,
@@ -34,6 +37,10 @@ REFUSALS: Final = 3  # reliability 3: then a person must look
 KICKS: Final = 3  # Source: xianyu 6
 KICKS_WITHIN_MS: Final = 600_000
 SAFE_SHARE: Final = 0.9  # of a token's life. Source: xianyu 3
+NEEDS_COOKIES: Final = "needs_new_cookies: the login is over; give the account's cookies again"
+NEEDS_PERSON: Final = (
+    "needs_person: the platform asks for verification; do it in a browser, then give the cookies"
+)
 
 change = msgspec.structs.replace
 
@@ -113,6 +120,23 @@ class Account:
         else:
             self._is_resigned = False
         return told
+
+    def dial(self) -> Dial:
+        """Return where to dial, as the browser would. Source: xianyu 1"""
+        options = self._options
+        headers = {
+            "Cookie": self.kept.cookies,
+            "Origin": ORIGIN,
+            "User-Agent": options.user_agent,
+            "Pragma": "no-cache",
+            "Cache-Control": "no-cache",
+            "Accept-Language": "zh-CN,zh;q=0.9",
+            "Accept-Encoding": "gzip, deflate, br, zstd",
+        }
+        if options.bearer is not None:
+            headers["Authorization"] = f"Bearer {options.bearer.get_secret_value()}"
+        headers |= {name: value.get_secret_value() for name, value in options.headers.items()}
+        return Dial(options.url, headers, None, options.max_message_bytes)
 
     def refused(self) -> bool:
         """Note that `/reg` refused the token; return whether a person must look now."""

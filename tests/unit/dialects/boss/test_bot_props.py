@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from boss_house import PEER, Office
 from boss_mqtt_vectors import CASES
-from trunkline.dialects.boss.platform import PUBACKS
+from trunkline.dialects.boss.receipts import PUBACKS
 from trunkline.dialects.contract import LinkState
 from trunkline.errors import LinkLost
 from trunkline.model.delivery import Outcome

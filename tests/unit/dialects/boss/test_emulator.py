@@ -322,6 +322,14 @@ def test_a_login_that_needs_a_person_gets_one(fault: str, why: str) -> None:
     assert_sound(life)
 
 
+def test_a_calm_world_expires_no_more_passwords() -> None:
+    world = Life({"expired": 1.0}).world
+    world.expired.add(1)
+    world.calm()
+    assert not world.expired
+    assert not world.happens("expired")
+
+
 @pytest.mark.parametrize("people", [1, 2])
 def test_as_many_talk_as_were_asked_for(people: int) -> None:
     life = Life({})

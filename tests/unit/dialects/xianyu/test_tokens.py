@@ -1,12 +1,14 @@
-"""When a token is asked for."""
+"""When a token is asked for, and how the account dials."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pytest
 
 from trunkline.clock import FakeClock
 from trunkline.dialects.contract import Fetched
-from trunkline.dialects.xianyu.http import TokenFate, digest
+from trunkline.dialects.xianyu.http import ORIGIN, TokenFate, digest
 from trunkline.dialects.xianyu.session import Kept
 from trunkline.dialects.xianyu.tokens import Account
 from trunkline.ids import CountingIds
@@ -73,3 +75,15 @@ def test_refusals_and_kicks_are_counted() -> None:
     assert [one.kicked(), one.kicked()] == [False, False]
     clock.advance(601)
     assert [one.kicked(), one.kicked(), one.kicked()] == [False, False, True]
+
+
+def test_bearer_and_own_headers_are_sent_when_they_are_configured() -> None:
+    def headers(**more: object) -> Mapping[str, str]:
+        return Account(make_options(**more), kept(), FakeClock(), CountingIds()).dial().headers
+
+    sent = headers(bearer="b1", headers={"X-A": "1"})
+    assert sent["Authorization"] == "Bearer b1"
+    assert sent["X-A"] == "1"
+    plain = headers()
+    assert "Authorization" not in plain
+    assert (plain["Cookie"], plain["Origin"]) == ("renewed", ORIGIN)

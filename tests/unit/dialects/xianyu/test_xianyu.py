@@ -46,12 +46,3 @@ def test_misuse_by_our_own_code_is_told() -> None:
     assert session.finish() == ()
     with pytest.raises(LocalProtocolError):
         MarketSession(make_options(), opening("market")).answered("t", None)
-
-
-def test_bearer_and_own_headers_are_sent_when_they_are_configured() -> None:
-    shop = make_options(bearer="b1", headers={"X-A": "1"})
-    session = AccountSession(shop, opening("account"))
-    headers = session._dial().headers
-    assert headers["Authorization"] == "Bearer b1"
-    assert headers["X-A"] == "1"
-    assert "Authorization" not in AccountSession(make_options(), opening("account"))._dial().headers
