@@ -86,6 +86,30 @@ async def test_the_first_message_decides_and_is_not_lost(order):
         assert [len(each.ears) for each in doors.values()] == [1, 1]
 
 
+async def test_a_first_message_waits_with_a_link_that_its_line_holds():
+    """A line that waits for a seat pauses its link: the message that chose it went past that."""
+    chosen = door("contact")
+    enter = chosen.enter
+
+    def hold(admitted: Any, link: Any) -> Any:
+        ear = enter(admitted, link)
+        link.pause()
+        return ear
+
+    chosen.enter = hold  # type: ignore[method-assign]  # a door that holds
+    async with shared(chosen, door("maim")) as stand:
+        peer = await RawSocket.open(stand.port, "/ws")
+        await peer.send(TEXT, CHAT)
+        await peer.send(TEXT, b"more")
+        assert await peer.read_message() == b"contact"
+        assert chosen.ear.messages == []
+        assert chosen.ear.link is not None
+        chosen.ear.link.resume()
+        assert await peer.read_message() == CHAT
+        assert await peer.read_message() == b"more"
+        await peer.close()
+
+
 async def test_what_nobody_knows_goes_to_the_first_line():
     async with shared(door("maim"), door("contact")) as stand:
         for data in (b"not JSON", b"[1]", b'{"type": 1}', b'{"post_type": "meta_event"}'):

@@ -78,6 +78,29 @@ FORMS = pytest.mark.parametrize("form", ["array", "string"])
 
 @BOTH
 @FORMS
+def test_what_an_account_said_comes_back_as_its_own_and_is_not_answered(
+    who_dials: str, form: str
+) -> None:
+    def answer(event: Any) -> Any:
+        return [] if event.is_own else echo(event)
+
+    clock = FakeClock()
+    links = ("listen", "dial") if who_dials == "implementation" else ("dial", "listen")
+    end = platform(clock, links[1], message_format=form, report_self_message=True)
+    pump = Pump(bot(clock, links[0], message_format=form), end, clock=clock, answer=answer)
+    pump.start()
+    pump.run()
+    pump.say(other(pump), ANN, "hi")
+    pump.say(other(pump), CLUB, "all")
+    pump.run()
+    heard = [(event.is_own, event.chat.id) for event in pump.bot.inbox if hasattr(event, "is_own")]
+    assert sorted(heard) == [(False, "10001"), (False, "20001"), (True, "10001"), (True, "20001")]
+    assert sorted(words(other(pump))) == ["re:all", "re:hi"]
+    assert {one.outcome for one in pump.bot.settled.values()} == {Outcome.CONFIRMED}
+
+
+@BOTH
+@FORMS
 def test_a_conversation(who_dials: str, form: str) -> None:
     pump = pair(who_dials, form, answer=echo)
     end = other(pump)

@@ -443,6 +443,9 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
             with the same name is closed 1000, also when the seat is shared.
         refusal: an older link keeps its seat, and this one is closed 1008 with this text; "" = the
             older one goes. Links of one seat that do not replace each other are no rivals.
+        probe_s: with a `refusal`: the older link is asked first whether it is there (a ping). When
+            nothing comes from it for so long, or it ends, it goes all the same and this one has the
+            seat. Until then this one is not READY, and what it says is kept. 0 = nobody is asked.
     """
 
     key: str
@@ -454,6 +457,7 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
     link_id: str = ""
     is_staff: bool = False
     refusal: str = ""
+    probe_s: float = 0.0
 
 
 class Changed(msgspec.Struct, frozen=True):

@@ -147,6 +147,11 @@ class LineOptions(BaseModel):
         return None
 
     @property
+    def reports_own(self) -> bool:
+        """Whether a line that carries another shows what we say there to who is on it."""
+        return False
+
+    @property
     def own_hosts(self) -> frozenset[str]:
         """Hosts that a `Fetch` of this line may reach though their address is private."""
         return frozenset()

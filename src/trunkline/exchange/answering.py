@@ -191,7 +191,7 @@ class Answering:
             plan.beat.drafted.append(state.id)
         row = OutboxRow(
             DeliveryId(self._ids.next()), state.id, row_state, now_ms,
-            encode_say(post.segments), post.source,
+            post.body or encode_say(post.segments), post.source,
             expires_ms=post.expires_ms, reason=GONE if is_gone else "", dedupe=post.dedupe,
             context=post.context,
         )  # fmt: skip

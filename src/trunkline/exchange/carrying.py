@@ -89,6 +89,8 @@ class Carrying:
         self._grown: set[str] = set()
         self._is_used_up = False
         self.numbers = Numbers()
+        # By carried line: who wants to know what we say there.
+        self.reporters: Mapping[str, Sequence[LineFacts]] = {}
 
     async def learn(self) -> None:
         """Read who carries whom, and which number is next. Before the first link."""
@@ -97,6 +99,10 @@ class Carrying:
             if facts.carries:
                 carriers.setdefault(facts.carries, []).append(facts)
         self._carriers = carriers
+        wanting = {
+            line: [one for one in some if one.reports_own] for line, some in carriers.items()
+        }
+        self.reporters = {line: some for line, some in wanting.items() if some}
         if carriers:
             self.numbers.start_at(await self._store.next_number())
             self._grown = {facts.name for some in carriers.values() for facts in some}

@@ -159,6 +159,7 @@ class LineFacts(msgspec.Struct):
         has_brief_seats: it may have seats that never come back (`Seat.is_brief` says which).
         carries: the line that it presents to who is on it, "" = none.
         account: of the chats that it shows of that line.
+        reports_own: who is on it is told what we say there, too.
         replay_ms: how long what was said there waits for a link; 0 = not at all, None = for ever.
         pace: how fast it sends at most; None = as fast as it can.
         send_gap_s: deliveries of a seat leave one at a time and so far apart: the next is handed
@@ -183,6 +184,7 @@ class LineFacts(msgspec.Struct):
     kinds: tuple[str, ...] = ()
     carries: str = ""
     account: str = ""
+    reports_own: bool = False
     replay_ms: int | None = None
     pace: Pace | None = None
     send_gap_s: float | None = None

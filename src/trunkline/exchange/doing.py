@@ -324,8 +324,12 @@ class Doing:
         dedupe: str = "",
         context: bytes = b"",
         number: int = 0,
+        body: bytes = b"",
     ) -> Post:
         """Put a message into the next beat; its `done` must be awaited.
+
+        Args:
+            body: what is written, when it is more than the segments.
 
         Raises:
             StoreUnavailable: nothing is stored.
@@ -335,7 +339,7 @@ class Doing:
         if self._posts >= POSTS:
             raise StoreUnavailable("too many sends wait for the store")
         post = self._make_post(key, segments, source, dedupe=dedupe, context=context)
-        post.number = number
+        post.number, post.body = number, body
         self._posts += 1
         post.done.add_done_callback(self._posted)
         self._core.post(post)

@@ -34,6 +34,7 @@ class Post(msgspec.Struct):
         number: of the message, when a framework says it through a line that carries this one: then
             it is refused while a person has the conversation (`done` gives `REFUSED`), and a draft
             where the line's mode is.
+        body: what is written, when it is more than the segments.
     """
 
     key: Key
@@ -45,6 +46,7 @@ class Post(msgspec.Struct):
     context: bytes = b""
     is_brief: bool = False
     number: int = 0
+    body: bytes = b""
 
 
 class Mark(msgspec.Struct):

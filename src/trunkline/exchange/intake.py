@@ -30,6 +30,7 @@ from trunkline.exchange.extras import Claim, DueTurn, Enquiry, Extras, Mark, Pos
 from trunkline.exchange.pacing import Pacing, count_back
 from trunkline.exchange.planning import Planner
 from trunkline.exchange.plans import GONE, Decide, Item, Plan
+from trunkline.exchange.reporting import Reporting
 from trunkline.exchange.sending import Sender, acknowledge, flush
 from trunkline.exchange.watching import Watchers
 from trunkline.exchange.writing import Done, Part, Writer
@@ -159,6 +160,15 @@ class Core:
             facts=outside.facts,
             router=outside.router,
             later=outside.later,
+            on_trouble=on_trouble,
+        )
+        self.reporting = Reporting(
+            doing=self.doing,
+            carrying=self.carrying,
+            store=outside.store,
+            router=outside.router,
+            now_ms=clock.now_ms,
+            spawn=outside.spawn,
             on_trouble=on_trouble,
         )
         self._writer = Writer(
@@ -485,6 +495,8 @@ class Core:
         flushed = acknowledge(items, self._on_trouble)
         # Before the answers: another tab sees the question first.
         guard(self.doing.telling.committed, items, plan)
+        if self.carrying.reporters:
+            guard(self.reporting.committed, plan)
         guard(self.sender.send, plan.outgoing, extras.claims, done.unclaimed, flushed)
         guard(failpoints.hit, "send.before_write")
         flush(flushed, self._on_trouble)
@@ -497,6 +509,8 @@ class Core:
             self.dispatch.review()
             guard(self.expired, done.withdrawn)
         guard(self.watchers.settled, extras.outcomes, extras.ranges, plan.beat.now_ms)
+        if self.carrying.reporters:
+            guard(self.reporting.settled, extras.outcomes, extras.ranges)
         guard(self._show, items, done)
         guard(self._count, part, done)
 

@@ -17,7 +17,7 @@ import msgspec
 from trunkline.dialects.contract import Admit, Head
 from trunkline.errors import LinkError
 
-from .contract import Door, LinkUser
+from .contract import Door
 from .link import WebSocketLink
 
 Candidate: TypeAlias = tuple[Door, Admit]
@@ -71,7 +71,8 @@ class Undecided:
 
     def receive(self, data: bytes, *, is_text: bool) -> None:
         """Give the link to whom the message belongs, and the message with it."""
-        self._give(data).receive(data, is_text=is_text)
+        self._give(data)
+        self._link.hand_on(data, is_text=is_text)
 
     def read_done(self) -> None:
         """Do nothing: after the first message somebody else is asked."""
@@ -88,13 +89,13 @@ class Undecided:
         self._give(b"")
         self._link.flush()
 
-    def _give(self, first: bytes) -> LinkUser:
+    def _give(self, first: bytes) -> None:
         self._disarm()
         chosen = next(
             (each for each in self._candidates if _recognises(each[0], first)), self._candidates[0]
         )
         door, admitted = chosen
-        return self._link.hand_over(
+        self._link.hand_over(
             lambda link: door.enter(admitted, link),
             limits=door.limits,
             max_message_bytes=admitted.max_message_bytes,

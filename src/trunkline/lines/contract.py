@@ -84,6 +84,14 @@ class Link(Protocol):
         """Cut at once, without a close frame."""
         ...
 
+    def ping(self, heard: Callable[[], None]) -> None:
+        """Ask whether the peer is there; `heard` is called once, when anything comes from it.
+
+        At once when it is us who do not read. Never by an end, nor on a link that is closing; a
+        later `ping` takes the place of one that is not answered.
+        """
+        ...
+
     def pause(self) -> None:
         """Stop delivering and reading (a bound is reached)."""
         ...

@@ -11,11 +11,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from trunkline.dialects.contract import (
     Allowance,
     Ask,
     Changed,
     Dial,
+    Effect,
     Effects,
     Hangup,
     Hurried,
@@ -36,7 +39,7 @@ from trunkline.errors import LinkError, LocalProtocolError
 from trunkline.exchange.contract import Exchange
 from trunkline.ids import DeliveryId
 from trunkline.lines.contract import Link
-from trunkline.lines.roster import Roster
+from trunkline.lines.roster import Claim, Roster
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Delivery, Outcome, Tell
 from trunkline.model.event import Fleeting
@@ -102,6 +105,22 @@ class Home(Protocol):
         ...
 
 
+class _Wait(msgspec.Struct):
+    """What a link that waits for its seat has said so far.
+
+    Args:
+        claim: to the seat.
+        timer: ends the wait.
+        held: effects from the one that takes the seat on; they are applied when it has it.
+        size_bytes: of the frame that they come from.
+    """
+
+    claim: Claim
+    timer: asyncio.Handle
+    held: list[Effect] = []
+    size_bytes: int = 0
+
+
 class Driver:
     """One session, one link (`lines.contract.LinkUser`, `exchange.contract.Origin`).
 
@@ -111,8 +130,8 @@ class Driver:
     """
 
     __slots__ = (
-        "_armed_s", "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_is_refused",
-        "_now_s", "_size", "_timer", "_unsettled", "_wake_at", "dial", "hangup",
+        "_armed_s", "_asks", "_events", "_is_closed", "_is_halted", "_is_paused", "_is_stopped",
+        "_now_s", "_size", "_timer", "_unsettled", "_wait", "_wake_at", "dial", "hangup",
         "home", "is_dialling", "is_ready", "last_s", "line", "link", "prepared", "seat", "session",
         "since_s", "state", "was_ready",
     )  # fmt: skip
@@ -138,7 +157,8 @@ class Driver:
         self._is_paused = False
         self._is_halted = False
         self._is_closed = False
-        self._is_refused = False  # another link keeps the seat
+        self._is_stopped = False  # another link keeps the seat, or that is not known yet
+        self._wait: _Wait | None = None
         # READY on a seat that sends, as far as the session knows; `can_send` asks the link, too.
         self.is_ready = False
         # Deliveries that the session has and says nothing of yet; at the end of the link nobody
@@ -170,6 +190,7 @@ class Driver:
     def halt(self) -> None:
         """Read nothing any more (the process stops): what was read is still acknowledged."""
         self._is_halted = True
+        self._wait_no_longer()  # nobody is let in any more
         self._pause()
         session = self.session
         if isinstance(session, Hurried) and not self._is_closed:
@@ -178,6 +199,7 @@ class Driver:
 
     def finish(self) -> None:
         """Stop at leisure."""
+        self._wait_no_longer()
         if not self._is_closed:
             self._run("finish", self.session.finish)
             self.flush()
@@ -187,6 +209,14 @@ class Driver:
         self.is_ready = False
         if self.link is not None and self.hangup is None:
             self.link.close(1000, "replaced by a newer connection")
+
+    def probe(self) -> None:
+        """Another link wants the seat: is the peer still there?"""
+        if self.link is not None:
+            self.link.ping(self._heard)
+
+    def _heard(self) -> None:
+        self.home.roster.heard(self)
 
     # -- what the link calls -----------------------------------------------------------------
 
@@ -225,6 +255,7 @@ class Driver:
         """The link is gone: settle, unseat, tell the line."""
         if self._is_closed:
             return
+        self._wait_no_longer()
         for tag in list(self._asks):
             self.answer(tag, error)
         self._run("lost", lambda: self.session.lost(error))
@@ -250,6 +281,11 @@ class Driver:
         """
         return self.is_ready and self.link is not None and self.link.is_open
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the link is closing, or gone."""
+        return self.link is not None and not self.link.is_open
+
     def committed(self, receipts: Sequence[Receipt], events: int, size_bytes: int) -> None:
         """Acknowledge what is durable and read on."""
         self._events -= events
@@ -266,12 +302,8 @@ class Driver:
                 self._apply(effects, 0)
         if self.session.wake_at != self._wake_at:
             self._arm()
-        if self._is_halted:
-            return
-        if self._is_paused and self._events < PENDING_EVENTS // 2 and self._size < PENDING_BYTES:
-            self._is_paused = False
-            if self.link is not None:
-                self.link.resume()
+        if self._is_paused:
+            self._read_on()
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Send in order. What cannot even be tried is settled LATER.
@@ -346,6 +378,9 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - the edge "driver"
             self._bug(verb, error)
             return
+        if self._wait is not None and self._is_stopped:
+            self._wait.held += effects
+            return
         self._apply(effects if len(effects) < 2 else _receipts_last(effects), 0)
         if self.session.wake_at != self._wake_at:
             self._arm()
@@ -373,8 +408,9 @@ class Driver:
                 home.exchange.settled(self, effect)
             else:
                 self._apply_rare(effect)
-                if self._is_refused:
-                    return  # what it says further is not heard
+                if self._is_stopped:  # what it says further is heard when it has its seat, or never
+                    self._hold(effects, effect, size_bytes)
+                    return
 
     def _apply_rare(self, effect: object) -> None:
         if isinstance(effect, Changed):
@@ -401,6 +437,7 @@ class Driver:
             raise LocalProtocolError(f"unknown effect {type(effect).__name__}")
 
     def _hang_up(self, effect: Hangup) -> None:
+        self._wait_no_longer()
         if self.hangup is None:
             self.hangup = effect
             self.is_ready = False
@@ -416,13 +453,15 @@ class Driver:
             self.prepared()
 
     def _change(self, effect: Changed) -> None:
-        self.state = effect.state
         seat = effect.seat
-        if seat is not None and seat != self.seat and not self._sit(seat):
-            self.state = LinkState.CLOSED
-            self._is_refused = True
-            self._hang_up(Hangup(1008, seat.refusal))
-            return
+        if seat is not None and seat != self.seat:
+            if seat.probe_s and self._wait is None and self._must_wait(seat):
+                return
+            self.state = effect.state
+            if not self._sit(seat):
+                self._refuse(seat)
+                return
+        self.state = effect.state
         seat = self.seat
         self.is_ready = False
         if effect.state is LinkState.READY and seat is not None:
@@ -439,7 +478,7 @@ class Driver:
         else:
             self._unseat()
         self.seat = seat
-        if self.home.roster.take(self, seat):
+        if self.home.roster.take(self, seat, is_granted=self._wait is not None):
             return True
         self.seat = None
         return False
@@ -452,6 +491,61 @@ class Driver:
         self.is_ready = False
         if self.home.roster.leave(self, seat):
             self.home.exchange.unseated(self.line, seat)
+        self.home.roster.vacated(self, seat)
+
+    # -- waiting for a seat that another link has (`lines.roster.Claimant`) --------------------
+
+    def _must_wait(self, seat: Seat) -> bool:
+        """Ask who has the seat whether they are there, and wait; False = no need to, or no use."""
+        roster = self.home.roster
+        claim = roster.claim(self, seat)
+        if claim is None:
+            return False
+        at_s = self._now_s() + seat.probe_s
+        timer = self.home.wake_at(at_s, lambda: roster.overdue(claim))
+        self._wait = _Wait(claim, timer)
+        self._is_stopped = True
+        self._pause()  # what the peer says meanwhile is kept by its link
+        roster.ask(claim)
+        return True
+
+    def _hold(self, effects: Effects, first: Effect, size_bytes: int) -> None:
+        """Keep what a session said from the effect on that wants the seat."""
+        if self._wait is not None:
+            self._wait.held += effects[effects.index(first) :]
+            self._wait.size_bytes = size_bytes
+
+    def granted(self) -> None:
+        """Take the seat, and hear what was said meanwhile."""
+        wait = self._wait
+        if wait is None:
+            return
+        wait.timer.cancel()
+        self._is_stopped = False
+        self._apply(wait.held, wait.size_bytes)
+        self._wait = None
+        self._arm()
+        self.flush()
+        if self._is_paused:
+            self._read_on()
+
+    def denied(self) -> None:
+        """Go: who has the seat is there."""
+        if self._wait is not None:
+            self._refuse(self._wait.claim.seat)
+
+    def _refuse(self, seat: Seat) -> None:
+        self._hang_up(Hangup(1008, seat.refusal))
+        self.state = LinkState.CLOSED
+        self._is_stopped = True
+
+    def _wait_no_longer(self) -> None:
+        """Give the seat up that this link waits for: it was never let in."""
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait.timer.cancel()
+            self.home.roster.withdraw(wait.claim)
+            self._is_stopped = False
 
     def _bug(self, verb: str, error: BaseException) -> None:
         self.home.failed(self, verb, error)
@@ -463,6 +557,13 @@ class Driver:
         if not self._is_paused and self.link is not None:
             self._is_paused = True
             self.link.pause()
+
+    def _read_on(self) -> None:
+        is_roomy = self._events < PENDING_EVENTS // 2 and self._size < PENDING_BYTES
+        if is_roomy and self._wait is None and not self._is_halted:
+            self._is_paused = False
+            if self.link is not None:
+                self.link.resume()
 
     def _arm(self) -> None:
         at_s = self._wake_at = self.session.wake_at
@@ -481,6 +582,9 @@ class Driver:
     def _tick(self) -> None:
         self._timer = None
         if self._is_closed:
+            return
+        if self._wait is not None:
+            self._wake_at = None  # its time comes when it has its seat
             return
         at_s = self.session.wake_at
         if at_s is not None and at_s > self.home.now_s():

@@ -150,6 +150,7 @@ class Line:
             # One that is switched off gathers nothing.
             carries=options.carries if options.enabled else "",
             account=dialect.account_of(options),
+            reports_own=options.reports_own,
             replay_ms=None if options.replay_s is None else round(options.replay_s * 1000),
             pace=_pace_of(options),
             send_gap_s=options.paced_s,

@@ -85,6 +85,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         "_end_error",
         "_fault",
         "_heads",
+        "_heard",
         "_held_bytes",
         "_is_choked",
         "_is_fed",
@@ -152,6 +153,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         self._is_held = self._is_choked = self._is_replaying = False
         self._is_fed = self._saw_frame = self._is_fresh = self._is_told = False
         self._ping = b""  # the payload of ours that is not answered yet
+        self._heard: Callable[[], None] | None = None
         self._due_s = _NEVER_S
         self._stall_bytes = 0
         self._stall_s = _NEVER_S
@@ -229,6 +231,10 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
             self._fail(1009, "the message is too large")
             return _NOBODY
         return self._user
+
+    def hand_on(self, data: bytes, *, is_text: bool) -> None:
+        """Give the new user the message that its predecessor was given; kept while it is held."""
+        self._deliver(data, is_text=is_text)
 
     def _feed(self, data: bytes) -> None:
         # picows' buffer may be smaller than what is left.
@@ -400,6 +406,30 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         self._end(LinkLost(code, reason))
         # The server closes TCP first. Source: RFC 6455 7.1.1
         self._leave(is_first=not self.info.is_dialled)
+
+    # -- asked from outside -----------------------------------------------------------------
+
+    def ping(self, heard: Callable[[], None]) -> None:
+        """Ask whether the peer is there; `heard` is called once, when anything comes from it."""
+        if self._state != _OPEN:
+            return
+        if self._is_held:  # we would not see it: it is us who do not read
+            heard()
+            return
+        if self._heard is None:
+            # For one read, something stands in front of the parser: other reads pay nothing.
+            self._parse = functools.partial(self._listen, self._parse)
+        self._heard = heard
+        self._queue_control(framing.PING, b"%x" % next(_ping_numbers))
+        self.flush()
+
+    def _listen(self, parse: Callable[[int], None], nbytes: int) -> None:
+        """Take the first read after `ping`; one that ends the link is no sign of life."""
+        self._parse = parse
+        heard, self._heard = self._heard, None
+        parse(nbytes)
+        if heard is not None and self._state == _OPEN and self._fault is None:
+            heard()
 
     # -- holding back -----------------------------------------------------------------------
 
@@ -688,6 +718,7 @@ class WebSocketLink(WSListener, asyncio.BufferedProtocol):
         self._commons.sweep.discard(self)
         self._commons.budget.discard(self)
         self._parse = forget
+        self._heard = None
         self._masker = None
         self._assembly = None
         self._out.clear()

@@ -7,6 +7,7 @@ of a read happens here at the end of each end's turn.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from trunkline.dialects.contract import LinkInfo
 from trunkline.errors import LinkError, LinkLost
@@ -28,11 +29,13 @@ class MemoryLink:
         self.flushes = 0
         self.close_code: int | None = None
         self.is_stalled = False
+        self.is_mute = False  # answers no ping
         self._is_binary = is_binary
         self._peer: MemoryLink | None = None
         self._user: LinkUser | None = None
         self._queued: list[bytes] = []
         self._inbox: deque[tuple[bytes, bool]] = deque()
+        self._heard: Callable[[], None] | None = None
         self._end: LinkError | None = None
         self._is_open = True
         self._is_told = False
@@ -93,6 +96,13 @@ class MemoryLink:
         self._inbox.clear()
         self.cut()
 
+    def ping(self, heard: Callable[[], None]) -> None:
+        """Ask whether the other end is there; `pump` brings the answer."""
+        if self._is_open and self._is_held:
+            heard()
+        elif self._is_open:
+            self._heard = heard
+
     def pause(self) -> None:
         """Deliver nothing until `resume`."""
         self._is_held = True
@@ -145,6 +155,10 @@ class MemoryLink:
                 self.flush()
         finally:
             self._is_pumping = False
+        if self._heard is not None and self._is_open and (has_moved or self._has_pong()):
+            has_moved = True
+            heard, self._heard = self._heard, None
+            heard()
         if self._end is not None and not self._inbox and not self._is_told:
             self._is_told = has_moved = True
             user.closed(self._end)
@@ -153,6 +167,10 @@ class MemoryLink:
     def _can_deliver(self) -> bool:
         is_blocked = self._is_held or (self._peer is not None and self._peer.is_stalled)
         return bool(self._inbox) and not is_blocked
+
+    def _has_pong(self) -> bool:
+        peer = self._peer
+        return peer is not None and peer.is_open and not (peer.is_mute or self.is_stalled)
 
     def waiting(self) -> deque[tuple[bytes, bool]]:
         """Return what has arrived and is not delivered, with whether it is text."""

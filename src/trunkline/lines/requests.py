@@ -79,6 +79,11 @@ class RequestLink:
             self._end = LinkLost(1006)
             self._finish(HttpAnswer(503))
 
+    def ping(self, heard: Callable[[], None]) -> None:
+        """Say so at once: whoever asked waits for the answer."""
+        if self._is_open:
+            heard()
+
     def pause(self) -> None:
         """Do nothing: nothing more comes."""
 
@@ -143,6 +148,11 @@ class CallsLink:
     def abort(self) -> None:
         """End it."""
         self.close(1006)
+
+    def ping(self, heard: Callable[[], None]) -> None:
+        """Say so at once: nobody is on the other side who could be away."""
+        if self._is_open:
+            heard()
 
     def pause(self) -> None:
         """Do nothing: nothing comes in."""

@@ -2,6 +2,9 @@
 
 Cleanup is by connection, never by identity: the late end of an older link cannot unseat a newer
 one. Everything that links of a line share and that is not in the store is here.
+
+A seat may be claimed instead of taken (`Seat.probe_s`): who has it is asked whether they are there,
+and the link that wants it waits, bounded by the driver's clock. One link at most waits for a place.
 """
 
 from __future__ import annotations
@@ -21,9 +24,48 @@ ALLOWANCE_KEYS = 10_000
 class Sitter(Origin, Protocol):
     """A driver as the roster sees it."""
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its link is closing: it still sits there, and nobody has to wait for it."""
+        ...
+
     def replaced(self) -> None:
         """A newer link has the seat: close 1000."""
         ...
+
+    def probe(self) -> None:
+        """Ask the peer whether it is there; `Roster.heard` follows when anything comes from it."""
+        ...
+
+
+class Claimant(Sitter, Protocol):
+    """A driver that waits for a seat."""
+
+    def granted(self) -> None:
+        """Nobody has the seat any more, or who has it is silent: take it."""
+        ...
+
+    def denied(self) -> None:
+        """Who has the seat is there: close 1008."""
+        ...
+
+
+class Claim:
+    """A link waits for a seat that others have: it is granted, denied or withdrawn, once.
+
+    Args:
+        claimant: who waits.
+        seat: that it wants.
+        rivals: who have it, none of whom said anything yet.
+    """
+
+    __slots__ = ("claimant", "is_over", "rivals", "seat")
+
+    def __init__(self, claimant: Claimant, seat: Seat, rivals: dict[Sitter, None]) -> None:
+        self.claimant = claimant
+        self.seat = seat
+        self.rivals = rivals
+        self.is_over = False
 
 
 class Roster:
@@ -32,6 +74,7 @@ class Roster:
     def __init__(self) -> None:
         self._seats: dict[tuple[str, str], list[Sitter]] = {}
         self._shared: set[tuple[str, str]] = set()
+        self._claims: dict[tuple[str, str], list[Claim]] = {}
 
     @property
     def shared(self) -> Set[tuple[str, str]]:
@@ -53,12 +96,17 @@ class Roster:
         """Return the (line, seat) pairs of a line that are taken now."""
         return [where for where in self._seats if where[0] == line]
 
-    def take(self, sitter: Sitter, seat: Seat) -> bool:
+    def take(self, sitter: Sitter, seat: Seat, *, is_granted: bool = False) -> bool:
         """Seat a link; an older one on a REPLACE seat, or of the same link id, is closed.
 
-        Return False, and seat nobody, when the older one is to keep its seat.
+        Return False, and seat nobody, when the older one is to keep its seat, or another link waits
+        for it.
+
+        Args:
+            is_granted: it waited for the seat, and may have it.
         """
-        if seat.refusal and self._has_rival(sitter.line, seat):
+        is_asked_for = bool(seat.refusal) and not is_granted
+        if is_asked_for and (self._rivals(sitter, seat) or self._is_awaited(sitter.line, seat)):
             return False
         sitters = self._seats.setdefault((sitter.line, seat.key), [])
         if seat.sharing is Sharing.REPLACE:
@@ -74,14 +122,87 @@ class Roster:
             old.replaced()
         return True
 
-    def _has_rival(self, line: str, seat: Seat) -> bool:
-        """Whether a link has the seat whole, or the same part of it (`Seat.link_id`)."""
-        taken = [one.seat for one in self._seats.get((line, seat.key), ()) if one.seat is not None]
-        return any(
-            other.sharing is Sharing.REPLACE
-            or (bool(other.link_id) and (seat.link_id or other.link_id) == other.link_id)
-            for other in taken
-        )
+    def _rivals(self, sitter: Sitter, seat: Seat) -> list[Sitter]:
+        """Return who has the seat whole, or the same part of it (`Seat.link_id`)."""
+        sitters = self._seats.get((sitter.line, seat.key), ())
+        return [
+            one
+            for one in sitters
+            if one is not sitter
+            and one.seat is not None
+            and _is_rival(one.seat, seat)
+            and not one.is_leaving
+        ]
+
+    def _is_awaited(self, line: str, seat: Seat) -> bool:
+        """Whether a link waits for the seat, or for a part that cannot be had beside it."""
+        if not self._claims:
+            return False
+        waiting = self._claims.get((line, seat.key), ())
+        return any(_is_rival(claim.seat, seat) for claim in waiting)
+
+    # -- claims ------------------------------------------------------------------------------
+
+    def claim(self, claimant: Claimant, seat: Seat) -> Claim | None:
+        """Let a link wait for a seat that others have; `ask` begins.
+
+        Return None when it need not or may not wait, because nobody has the seat or another link
+        waits for it: `take` knows which.
+        """
+        rivals = self._rivals(claimant, seat)
+        if not rivals or self._is_awaited(claimant.line, seat):
+            return None
+        claim = Claim(claimant, seat, dict.fromkeys(rivals))
+        self._claims.setdefault((claimant.line, seat.key), []).append(claim)
+        return claim
+
+    def ask(self, claim: Claim) -> None:
+        """Ask who has the seat whether they are there. One may say so before this returns."""
+        for rival in list(claim.rivals):
+            if not claim.is_over:
+                rival.probe()
+
+    def heard(self, sitter: Sitter) -> None:
+        """Somebody who was asked is there: who waits for that seat is denied it."""
+        for claim in self._claims_on(sitter, sitter.seat):
+            self.withdraw(claim)
+            claim.claimant.denied()
+
+    def overdue(self, claim: Claim) -> None:
+        """Nobody who was asked said anything in time: they go."""
+        if claim.is_over:
+            return
+        self.withdraw(claim)
+        for rival in claim.rivals:
+            rival.replaced()  # first: what leaves for the seat now must not go there
+        claim.claimant.granted()
+
+    def vacated(self, sitter: Sitter, seat: Seat) -> None:
+        """A link has left its seat for good: who waits for that alone has it now."""
+        for claim in self._claims_on(sitter, seat):
+            del claim.rivals[sitter]
+            if not claim.rivals:
+                self.withdraw(claim)
+                claim.claimant.granted()
+
+    def withdraw(self, claim: Claim) -> None:
+        """Let a link wait no longer. Nobody is told."""
+        if claim.is_over:
+            return
+        claim.is_over = True
+        where = (claim.claimant.line, claim.seat.key)
+        claims = self._claims[where]
+        claims.remove(claim)
+        if not claims:
+            del self._claims[where]
+
+    def _claims_on(self, sitter: Sitter, seat: Seat | None) -> list[Claim]:
+        if seat is None or not self._claims:
+            return []
+        claims = self._claims.get((sitter.line, seat.key), ())
+        return [claim for claim in claims if sitter in claim.rivals]
+
+    # -- leaving -----------------------------------------------------------------------------
 
     def leave(self, sitter: Sitter, seat: Seat) -> bool:
         """Remove exactly this link; return whether the seat is empty now."""
@@ -95,6 +216,13 @@ class Roster:
             self._seats.pop(where, None)
             return True
         return False
+
+
+def _is_rival(older: Seat, newer: Seat) -> bool:
+    """Whether two links cannot both have one seat; the halves of a pair can."""
+    if older.sharing is Sharing.REPLACE:
+        return True
+    return bool(older.link_id) and (newer.link_id or older.link_id) == older.link_id
 
 
 class Allowances:

@@ -52,12 +52,14 @@ class Say(msgspec.Struct, frozen=True, gc=False, tag="say", omit_defaults=True):
         sender: who said it; the id is a number as text, in a private chat that of the chat.
         number: of the message, 0 = it is none that was carried.
         at_ms: when it was said.
+        is_own: the account that the link stands for said it itself.
     """
 
     segments: Segments
     sender: Person | None = None
     number: int = 0
     at_ms: int = 0
+    is_own: bool = False
 
 
 class Tell(msgspec.Struct, frozen=True, tag="tell"):

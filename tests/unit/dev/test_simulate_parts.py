@@ -243,6 +243,31 @@ def test_a_held_end_reads_on_after_resume():
     on_wire(scenario)
 
 
+def test_a_ping_comes_back_from_a_peer_that_reads_and_not_from_one_that_ends():
+    async def scenario(wire: Wire, far: Any) -> None:
+        now_s, heard = asyncio.get_running_loop().time, []
+        wire.door.link.stall(now_s() + 10.0)
+        far.ping(lambda: heard.append(now_s()))
+        began_s = now_s()
+        await asyncio.sleep(9.0)
+        assert heard == []
+        await asyncio.sleep(2.0)
+        (at_s,) = heard
+        assert 10.0 <= at_s - began_s <= 10.2
+        far.pause()
+        far.ping(lambda: heard.append(0.0))
+        assert heard == [at_s, 0.0]  # at once: it is us who do not read
+        far.resume()
+        far.ping(lambda: heard.append(1.0))
+        wire.network.cut(far, 0.1, 0.1)
+        await asyncio.sleep(5.0)
+        far.ping(lambda: heard.append(2.0))
+        assert heard == [at_s, 0.0]
+        assert wire.ear.heard == wire.door.ear.heard == []
+
+    on_wire(scenario)
+
+
 def test_a_peer_that_does_not_read_is_given_up():
     async def scenario(wire: Wire, far: Any) -> None:
         wire.door.link.stall(asyncio.get_running_loop().time() + 100.0)

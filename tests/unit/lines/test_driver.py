@@ -12,6 +12,7 @@ from trunkline.dialects.contract import (
     Ask,
     Changed,
     Fetch,
+    FindChats,
     Hangup,
     Keep,
     LinkState,
@@ -438,3 +439,71 @@ async def test_a_line_that_said_goodbye_before_its_link_opened_closes_it() -> No
     assert "linked" not in stand.sessions[0].verbs()
     assert peer.near.close_code == 1001
     assert stand.actions().count("session failed") == 0
+
+
+# -- waiting for a seat ---------------------------------------------------------------------------
+
+WANTED = Seat("qq", "qq", refusal="taken", probe_s=1.0)
+
+
+def contested(**script: Any) -> tuple[Stand, Any, Any]:
+    """Return a stand, the silent link on the seat, and the one that waits for it."""
+    stand = Stand({"linked": (Ask("t", FindChats()), Changed(LinkState.READY, WANTED)), **script})
+    stand.exchange.ask = lambda *_: None  # type: ignore[method-assign]  # no answer yet
+    older = stand.enter()
+    older.far.is_mute = True
+    return stand, older, stand.enter()
+
+
+async def test_what_a_session_says_while_it_waits_is_done_when_it_has_its_seat() -> None:
+    stand, _, newer = contested(answered=(Transmit(b"late"), Noticed("odd")))
+    newer.driver.answer("t", ())
+    newer.pump()
+    assert (newer.heard, stand.counts.oddities, newer.driver.state) == ([], [], LinkState.OPENING)
+    stand.advance(1)
+    newer.pump()
+    assert (newer.heard, stand.counts.oddities) == ([b"late"], ["odd"])
+    assert newer.driver.state is LinkState.READY
+
+
+async def test_the_time_of_a_session_stands_still_while_it_waits() -> None:
+    def linked(info: Any) -> Any:
+        if len(stand.sessions) > 1:
+            stand.sessions[-1].wake_at = stand.clock.monotonic_s() + 0.5
+        return (Changed(LinkState.READY, WANTED),)
+
+    def tick() -> Any:
+        stand.sessions[-1].wake_at = None
+        return (Transmit(b"tick"),)
+
+    stand = Stand({"linked": linked, "tick": tick})
+    stand.enter().far.is_mute = True
+    newer = stand.enter()
+    stand.advance(0.6)
+    assert "tick" not in newer.session.verbs()
+    stand.advance(0.4)
+    stand.advance(0)
+    newer.pump()
+    assert newer.heard == [b"tick"]
+
+
+async def test_a_commit_does_not_let_a_waiting_link_read() -> None:
+    stand, _, newer = contested(receive=(Received(message()),))
+    newer.say(b"x")
+    newer.driver.committed([], 0, 0)
+    newer.pump()
+    assert stand.exchange.offered == []
+    stand.advance(1)
+    assert len(stand.exchange.offered) == 1
+
+
+async def test_a_session_that_fails_while_it_waits_ends_the_wait() -> None:
+    stand, older, newer = contested(answered=ZeroDivisionError("ours"))
+    newer.driver.answer("t", ())
+    newer.pump()
+    assert newer.end is not None
+    stand.advance(5)
+    assert older.driver.can_send
+    third = stand.enter()  # nobody waits any more
+    stand.advance(1)
+    assert third.driver.can_send

@@ -483,3 +483,91 @@ async def test_an_exception_in_closed_is_told():
     bench.transport.lose()
     assert [name for name, _ in bench.troubles] == ["closed"]
     assert bench.gone == 1
+
+
+# -- asked whether the peer is there -------------------------------------------------------------
+
+
+def asked(bench: Bench) -> list[str]:
+    heard: list[str] = []
+    bench.link.ping(lambda: heard.append("heard"))
+    return heard
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        encode_frame(PONG, b"anything"), text(b"words"), encode_frame(PING),
+        text(b"the beginning of a large message")[:3], text(b"a", fin=False),
+    ],
+)  # fmt: skip
+async def test_anything_that_comes_after_a_ping_is_a_sign_of_life_once(sign):
+    bench = Bench().open()
+    bench.feed(text(b"before"))
+    heard = asked(bench)
+    (ping,) = bench.transport.writes
+    assert ping[0] == 0x80 | PING
+    assert heard == []
+    bench.feed(sign)
+    assert heard == ["heard"]
+    again = asked(bench)
+    bench.feed(encode_frame(PONG) * 2)
+    bench.feed(encode_frame(PONG))
+    assert (heard, again) == (["heard"], ["heard"])
+
+
+async def test_messages_of_the_read_are_delivered_before_the_sign_is_told():
+    bench = Bench().open()
+    bench.link.ping(lambda: bench.ear.calls.append("heard"))
+    bench.feed(text(b"a") + text(b"b"))
+    bench.feed(text(b"c"))
+    assert bench.ear.calls == ["receive"] * 2 + ["heard", "read_done", "receive", "read_done"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        encode_frame(CLOSE, close_payload(1000)), text(b"a") + encode_frame(CLOSE),
+        encode_frame(TEXT, b"\xff"), text(b"a", rsv=4), text(b"a") + text(b"b", rsv=4),
+    ],
+)  # fmt: skip
+async def test_a_read_that_ends_the_link_is_no_sign_of_life(end):
+    bench = Bench().open()
+    heard = asked(bench)
+    bench.feed(end)
+    assert heard == []
+    assert bench.ear.calls[-1] == "closed"
+
+
+async def test_a_link_that_is_closing_is_not_asked_and_says_nothing():
+    bench = Bench().open()
+    heard = asked(bench)
+    bench.link.close(1000)
+    written = list(bench.transport.writes)
+    heard += asked(bench)
+    bench.feed(text(b"late"))
+    assert heard == []
+    assert bench.transport.writes == written
+
+
+async def test_where_it_is_us_who_do_not_read_nobody_is_taken_for_dead():
+    bench = Bench(pause_at(1)).open()
+    bench.feed(text(b"a"))
+    assert not bench.transport.is_reading
+    assert asked(bench) == ["heard"]
+
+
+async def test_of_two_questions_before_an_answer_the_later_one_is_answered():
+    bench = Bench().open()
+    first, second = asked(bench), asked(bench)
+    bench.feed(encode_frame(PONG))
+    bench.feed(encode_frame(PONG))
+    assert (first, second) == ([], ["heard"])
+
+
+async def test_a_heartbeat_goes_on_beside_the_question():
+    limits = LinkLimits(heartbeat_interval_s=5, heartbeat_timeout_s=3)
+    bench = Bench(limits=limits).open()
+    asked(bench)
+    bench.seconds(9)
+    assert bench.ear.end == (1011, "no pong")

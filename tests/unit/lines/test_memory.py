@@ -111,3 +111,43 @@ def test_an_endless_exchange_is_noticed():
     near.flush()
     with pytest.raises(RuntimeError, match="rest"):
         pump(near, far, most=50)
+
+
+def test_a_ping_is_answered_by_a_peer_that_reads():
+    near, far, _, _ = pair()
+    heard = []
+    near.ping(lambda: heard.append("pong"))
+    assert heard == []
+    far.is_mute = True
+    pump(near, far)
+    assert heard == []
+    far.is_mute = False
+    pump(near, far)
+    assert heard == ["pong"]
+    pump(near, far)
+    assert heard == ["pong"]
+
+
+def test_a_message_is_as_good_as_a_pong_and_an_end_is_not():
+    near, far, _, _ = pair()
+    far.is_mute = True
+    heard = []
+    near.ping(lambda: heard.append("sign"))
+    far.send(b"x")
+    far.flush()
+    pump(near, far)
+    assert heard == ["sign"]
+    near.ping(lambda: heard.append("again"))
+    far.send(b"y")
+    far.close(1000)
+    pump(near, far)
+    near.ping(lambda: heard.append("closed"))
+    assert heard == ["sign"]
+
+
+def test_a_held_end_is_asked_in_vain():
+    near, _, _, _ = pair()
+    near.pause()
+    heard = []
+    near.ping(lambda: heard.append("it is us"))
+    assert heard == ["it is us"]

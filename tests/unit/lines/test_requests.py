@@ -83,7 +83,11 @@ async def test_what_a_request_has_no_use_for():
     link.flush()
     assert link.buffered_bytes == 0
     assert ear.calls == ["receive", "read_done"]
+    signs: list[str] = []
+    link.ping(lambda: signs.append("waits for its answer"))
     link.abort()
+    link.ping(lambda: signs.append("gone"))
+    assert signs == ["waits for its answer"]
     await turn()
 
 
@@ -96,8 +100,12 @@ async def test_the_link_of_a_session_that_only_makes_calls():
     link.pause()
     link.resume()
     assert (link.is_open, link.buffered_bytes, ear.calls) == (True, 0, [])
+    signs: list[str] = []
+    link.ping(lambda: signs.append("here"))
     link.close(1001, "going away")
     link.abort()
+    link.ping(lambda: signs.append("gone"))
+    assert signs == ["here"]
     assert (link.is_open, ear.calls) == (False, []), "the session is still speaking"
     await turn()
     assert ear.end == (1001, "going away")

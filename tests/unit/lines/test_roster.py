@@ -18,6 +18,7 @@ class Sitter:
         self.seat = seat
         self.can_send = can_send
         self.was_replaced = 0
+        self.is_leaving = False
 
     def replaced(self) -> None:
         self.was_replaced += 1
@@ -70,6 +71,15 @@ def test_an_older_link_may_keep_its_seat(older: Any, newer: Any, *, is_taken: bo
     third = Sitter(second.seat)
     if not is_taken:
         assert roster.take(third, third.seat) is True  # type: ignore[arg-type]  # as above
+
+
+def test_a_link_that_is_closing_keeps_nobody_out() -> None:
+    roster = Roster()
+    seat = Seat("qq", refusal="taken")
+    first, second = Sitter(seat), Sitter(seat)
+    assert roster.take(first, seat) is True  # type: ignore[arg-type]  # as above
+    first.is_leaving = True
+    assert roster.take(second, seat) is True  # type: ignore[arg-type]  # as above
 
 
 def test_who_cannot_send_is_passed_over() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,7 +30,16 @@ ENDLESS_BYTES: Final = 1 << 40
 CLOSE_WAIT_S: Final = 2.0
 HALF_OPEN_S: Final = 40.0  # a ping and its time-out (reliability 8)
 
-Flight: TypeAlias = "tuple[float, bytes | LinkLost]"
+
+class Sign(Enum):
+    """A control frame: what the network carries besides messages and good-byes."""
+
+    PING = "ping"
+    PONG = "pong"
+
+
+Flown: TypeAlias = "bytes | Sign | LinkLost"
+Flight: TypeAlias = "tuple[float, Flown]"
 Enter: TypeAlias = "Callable[[End], LinkUser]"
 
 
@@ -85,6 +95,7 @@ class End:
         self._is_choked = False
         self._choked_bytes = 0
         self._end: LinkLost | None = None
+        self._heard: Callable[[], None] | None = None
         host.ends[self] = None
 
     def attach(self, user: LinkUser) -> None:
@@ -145,6 +156,17 @@ class End:
         if not self._is_orphan and not self._is_told:
             self._network.cut(self, self._network.latency_s(), 0.0)
 
+    def ping(self, heard: Callable[[], None]) -> None:
+        """Ask whether the peer is there."""
+        if not self.is_open:
+            return
+        if self._is_held:
+            heard()
+            return
+        self._heard = heard
+        self._network.trace.note(f"{self.name}>", "ping")
+        self._fly(Sign.PING)
+
     def pause(self) -> None:
         """Deliver nothing until `resume`."""
         self._is_held = True
@@ -187,7 +209,7 @@ class End:
         self._coming.append((at_s, LinkLost(1006)))
         self._network.at(at_s, self._arrive)
 
-    def arrive_at(self, at_s: float, flown: tuple[bytes | LinkLost, ...]) -> None:
+    def arrive_at(self, at_s: float, flown: tuple[Flown, ...]) -> None:
         """Something comes, behind what comes already."""
         at_s = self._last_arrival_s = max(at_s, self._last_arrival_s)
         for one in flown:
@@ -195,7 +217,7 @@ class End:
             self._coming_bytes += _size(one)
         self._network.at(at_s, self._arrive)
 
-    def _fly(self, *flown: bytes | LinkLost) -> None:
+    def _fly(self, *flown: Flown) -> None:
         if not self.is_cut:
             self.peer.arrive_at(self._network.now_s() + self._network.latency_s(), flown)
 
@@ -205,11 +227,12 @@ class End:
         if user is None or self._is_reading:
             return
         self._is_reading = True
-        has_read = False
+        has_read = has_come = False
         try:
             while (flown := self._next()) is not None:
-                if isinstance(flown, LinkLost):
-                    self._hear_end(flown)
+                has_come = True
+                if not isinstance(flown, bytes):
+                    self._hear_control(flown)
                 elif self._is_open:
                     has_read = True
                     user.receive(flown, is_text=self.is_text)
@@ -218,12 +241,19 @@ class End:
                 self.flush()
         finally:
             self._is_reading = False
+        if has_come:
+            self._tell_heard()
         if has_read:
             self.peer.drain()
         if self._end is not None:
             self._tell(self._end)
 
-    def _next(self) -> bytes | LinkLost | None:
+    def _tell_heard(self) -> None:
+        if self._heard is not None and self.is_open:
+            heard, self._heard = self._heard, None
+            heard()
+
+    def _next(self) -> Flown | None:
         """Take what has come, unless this end does not read now."""
         now_s = self._network.now_s()
         if self._is_orphan or not self._coming or self._coming[0][0] > now_s:
@@ -236,6 +266,12 @@ class End:
         _, flown = self._coming.popleft()
         self._coming_bytes -= _size(flown)
         return flown
+
+    def _hear_control(self, flown: Sign | LinkLost) -> None:
+        if isinstance(flown, LinkLost):
+            self._hear_end(flown)
+        elif flown is Sign.PING and self.is_open:
+            self._fly(Sign.PONG)
 
     def _hear_end(self, end: LinkLost) -> None:
         """The peer said good-bye, or the connection is gone."""
@@ -474,5 +510,5 @@ class Network:
         self._loop.call_soon(call)
 
 
-def _size(flown: bytes | LinkLost) -> int:
+def _size(flown: Flown) -> int:
     return len(flown) if isinstance(flown, bytes) else 0

@@ -30,6 +30,7 @@ from trunkline.model.event import (
 
 ACCOUNT: Final = "account"  # kind of the chat that stands for the account itself
 KINDS: Final = ("private", "group")
+OWN: Final = "message_sent"  # post type of what the account itself said
 TYPING: Final = "notice.notify.input_status"
 # Who speaks in a group when nobody is named: what the platform itself writes for a mask.
 # Source: onebot11 5.2 (vector group-anonymous)
@@ -284,30 +285,35 @@ def tell_message(
     at_ms: int,
     *,
     as_text: bool = False,
+    is_own: bool = False,
 ) -> Told:  # fmt: skip
     """Build a complete message event: the chat's person speaks, in a group the context's.
 
     Args:
         as_text: `message_format` string. Source: onebot11 6.1
+        is_own: the account itself spoke, as the context names it: `message_sent`, which no handler
+            for incoming messages takes; `target_id` is the private chat's. Source: onebot11 5.2
     """
     wire = to_wire(segs)
     text = format_cq(wire) if as_text else ""
     message, form = (text, "string") if as_text else (wire, "array")
     raw = text if as_text else format_cq(_briefly(wire))
     at_s, number = at_ms // 1000, to_number(account)
+    post_type = OWN if is_own else "message"
     sender: Friend | Member
     if chat.kind == "group":
         user = to_number(speaker.user_id or NOBODY)
         sender = Member(user, speaker.name or str(user), speaker.card)
         frame = _encode(_GroupOut(
-            at_s, number, "message", "group", "normal", message_id, to_number(chat.id), user, None,
+            at_s, number, post_type, "group", "normal", message_id, to_number(chat.id), user, None,
             message, raw, 0, sender, form,
         ))  # fmt: skip
     else:
-        user = to_number(chat.id)
+        peer = to_number(chat.id)
+        user, target = (number, peer) if is_own else (peer, number)
         sender = Friend(user, speaker.name or chat.name or chat.id)
         frame = _encode(_PrivateOut(
-            at_s, number, "message", "private", "friend", message_id, user, number, message, raw,
+            at_s, number, post_type, "private", "friend", message_id, user, target, message, raw,
             0, sender, form,
         ))  # fmt: skip
     shown = Message(at_s, chat.kind, message_id, message_id, sender, message)

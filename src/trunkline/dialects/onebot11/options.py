@@ -33,9 +33,15 @@ class OneBotOptions(LineOptions):
         handshake_timeout_s: how soon it must come; 0 = whenever it likes.
         ignore_self: as a framework, which messages of the account itself are its own and never
             answered; `auto` = the complete ones. Source: guides 4
+        report_self_message: as an implementation, tell the connected frameworks as `message_sent`
+            what the account says: what they have said themselves, once it is stored; with `carries`
+            also what rules and people say in the carried chats, once it has left.
+            Source: onebot11 5.2
         duplicate: as a framework that listens, when an account connects that is connected already:
-            `replace` = the newer connection wins, `reject` = it is closed with 1008. An API and an
-            Event connection are a pair and no duplicate. Source: onebot11 3.5
+            `replace` = the newer connection wins, `reject` = it is closed with 1008, `probe` = the
+            older one is pinged: the newer is closed with 1008 when anything comes from it within
+            1 s, and has its place otherwise. An API and an Event connection are a pair and no
+            duplicate. Source: onebot11 3.5
         message_format: how messages are written. Source: onebot11 6.1
         api_timeout_s: how long a call may go unanswered. Source: onebot11 7.1
         rate_limit_interval_s: between two `…_rate_limited` calls. Source: onebot11 7.3
@@ -62,7 +68,8 @@ class OneBotOptions(LineOptions):
     handshake: Literal["strict", "lenient", "off"] = "strict"
     handshake_timeout_s: float = Field(1.0, ge=0, le=60)
     ignore_self: Literal["auto"] | bool = "auto"
-    duplicate: Literal["replace", "reject"] = "replace"
+    report_self_message: bool = False
+    duplicate: Literal["replace", "reject", "probe"] = "replace"
     message_format: Literal["array", "string"] = "array"
     api_timeout_s: float = Field(30.0, ge=1, le=600)
     rate_limit_interval_s: float = Field(0.5, ge=0.05, le=60)
@@ -131,6 +138,11 @@ class OneBotOptions(LineOptions):
         if self.secret is None:
             return super().door_tokens
         return super().door_tokens | {"secret": (self.secret.get_secret_value(),)}
+
+    @property
+    def reports_own(self) -> bool:
+        """Whether frameworks are shown what is said in the chats of the carried line."""
+        return self.report_self_message
 
     @property
     def own_hosts(self) -> frozenset[str]:

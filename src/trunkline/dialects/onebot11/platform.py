@@ -45,6 +45,7 @@ from trunkline.dialects.onebot11.events import (
     encode_heartbeat,
     short_id,
     tell_message,
+    to_number,
 )
 from trunkline.dialects.onebot11.headers import EVENT
 from trunkline.dialects.onebot11.options import OneBotOptions
@@ -69,8 +70,9 @@ from trunkline.dialects.onebot11.session import OneBotSession, fingerprint, refu
 from trunkline.dialects.onebot11.translate import to_segments, to_segs
 from trunkline.errors import LinkError, LocalProtocolError, TrunklineError, WireMalformed
 from trunkline.model.address import Chat
-from trunkline.model.delivery import Act, Delivery, Outcome, Say
+from trunkline.model.delivery import Act, Delivery, Outcome, Say, Tell
 from trunkline.model.event import MessageReceived, Person
+from trunkline.model.history import HistoryItem
 
 MAX_JOBS: Final = 1000
 MAX_LIMITED: Final = 200  # the house takes as many at once when the connection ends
@@ -89,12 +91,14 @@ class _Job(msgspec.Struct, gc=False):
     Args:
         steps: parts that are not done yet.
         is_silent: it was answered already, as accepted.
+        reports: what the framework is told besides.
     """
 
     echo: bytes | None
     is_silent: bool
     steps: int = 1
     result: Result | None = None
+    reports: list[Transmit] = []
 
 
 class ImplementationSession(OneBotSession):
@@ -264,12 +268,13 @@ class ImplementationSession(OneBotSession):
             return self._done(job, Failed(BAD, "the message is empty"))
         chat = Chat(self._account, where.kind, where.id)
         if self._options.carries:
+            # The house tells what was said there, whoever said it.
             planned = carry(chat, segs)
             return self._ask(planned, job) if type(planned) is Wanted else self._done(job, planned)
         row, now_ms = self._ids.next(), self._clock.now_ms()
         message_id = short_id(row)
         us = Person(self._account, self._options.nickname)
-        self._waits[row] = (job, lambda _: Done(_encode(Sent(message_id))))
+        self._waits[row] = (job, lambda _: self._said(chat, segs, message_id, now_ms))
         event = MessageReceived(chat, us, to_segments(segs), None, str(message_id), now_ms)
         return (Received(event, row),)
 
@@ -277,6 +282,21 @@ class ImplementationSession(OneBotSession):
         tag = self._ids.next()
         self._waits[tag] = (job, wanted.shape)
         return (Ask(tag, wanted.request),)
+
+    def _said(self, chat: Chat, segs: list[Seg], message_id: int, at_ms: int) -> Done:
+        """Return the answer to a send, and what the framework is told of it besides."""
+        data = _encode(Sent(message_id))
+        if not (self._options.report_self_message and self._has_events):
+            return Done(data)
+        return Done(data, self._report(chat, segs, message_id, at_ms))
+
+    def _report(self, chat: Chat, segs: list[Seg], message_id: int, at_ms: int) -> bytes:
+        us = Context(user_id=self._account, name=self._options.nickname)
+        told = tell_message(
+            self._account, chat, segs, us, message_id, at_ms, as_text=self._as_text, is_own=True
+        )
+        self._remember(told.message)
+        return told.frame
 
     def stored(self, receipt: Any) -> Effects:
         """Answer: it is committed."""
@@ -299,6 +319,8 @@ class ImplementationSession(OneBotSession):
     def _done(self, job: _Job, result: Result) -> Effects:
         """Note that a part is done; with the last one respond, once. The first failure counts."""
         job.steps -= 1
+        if type(result) is Done and result.report:
+            job.reports.append(Transmit(result.report))
         if type(job.result) is not Failed:
             job.result = result
         if job.steps:
@@ -312,6 +334,7 @@ class ImplementationSession(OneBotSession):
             else:
                 data = last.data if type(last) is Done else b"null"
                 effects.append(Transmit(encode_done(data, job.echo)))
+        effects += job.reports
         if self._leave_by_s is not None and not (self._open or self._limited):
             effects += self._close(1001, "going away")
         return effects
@@ -329,7 +352,20 @@ class ImplementationSession(OneBotSession):
             return self._tell(delivery, what)
         if type(what) is Act:
             return self._act(delivery, what)
+        if type(what) is Tell and type(what.told) is HistoryItem:
+            return self._retell(delivery, what.told)
         return refused(delivery, "OneBot cannot carry this")
+
+    def _retell(self, delivery: Delivery, told: HistoryItem) -> Effects:
+        """Tell what another framework of the same account said. It is no delivery of a row."""
+        event = told.event
+        if not self._options.report_self_message or type(event) is not MessageReceived:
+            return refused(delivery, "nobody wants to know")
+        segs, number = to_segs(event.segments), to_number(event.peer_id)
+        if type(number) is not int:
+            return refused(delivery, "it has no number")
+        frame = self._report(event.chat, segs, number, event.at_ms or told.at_ms)
+        return (Transmit(frame), Settled(delivery.id, _SENT))
 
     def _tell(self, delivery: Delivery, what: Say) -> Effects:
         """Let the chat's person speak; in a group whoever is named. Source: design 5"""
@@ -340,7 +376,9 @@ class ImplementationSession(OneBotSession):
         if not segs:
             return refused(delivery, "nothing in it that could be shown")
         sender = what.sender
-        if sender is not None:
+        if what.is_own:
+            speaker = Context(user_id=self._account, name=self._options.nickname)
+        elif sender is not None:
             speaker = Context(user_id=sender.id, name=sender.name, card=sender.card)
         else:
             speaker = decode_context(delivery.context)
@@ -349,6 +387,7 @@ class ImplementationSession(OneBotSession):
             what.number or short_id(delivery.id),
             what.at_ms or delivery.at_ms or self._clock.now_ms(),
             as_text=self._as_text,
+            is_own=what.is_own,
         )  # fmt: skip
         self._remember(told.message)
         return (Transmit(told.frame), Settled(delivery.id, _SENT, str(told.message.message_id)))

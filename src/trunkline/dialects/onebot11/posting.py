@@ -39,7 +39,7 @@ from trunkline.dialects.onebot11.http import sign
 from trunkline.dialects.onebot11.options import OneBotOptions
 from trunkline.dialects.onebot11.platform import ImplementationSession
 from trunkline.errors import LinkLost, LinkTimeout, TrunklineError
-from trunkline.model.delivery import Delivery, Outcome
+from trunkline.model.delivery import Delivery, Outcome, Tell
 from trunkline.wire import jsonwire
 
 POST_S: Final = 5.0  # Source: onebot11 1.5
@@ -160,7 +160,17 @@ class PostingSession:
         told, settled = effects[0], effects[-1]
         if type(told) is not Transmit or type(settled) is not Settled:
             return effects
-        return self._post(_Post(told.data, settled))
+        return self._post(_Post(told.data, None if type(delivery.what) is Tell else settled))
+
+    def _report(self, effects: Effects) -> list[Effect]:
+        """Post what the account said itself; where that cannot be now, nobody hears of it."""
+        posted: list[Effect] = []
+        for one in effects:
+            if type(one) is not Transmit:
+                posted.append(one)
+            elif self._state is LinkState.READY and len(self._waiting) < MAX_EVENTS:
+                posted += self._post(_Post(one.data))
+        return posted
 
     def _post(self, post: _Post) -> list[Effect]:
         if self._flying is not None:
@@ -182,7 +192,7 @@ class PostingSession:
     def answered(self, tag: Tag, answer: Any | TrunklineError) -> Effects:
         """Take what became of a request, or an answer that the platform waits for."""
         if type(tag) is not tuple:
-            return self._said(_without_responses(self._inner.answered(tag, answer)))
+            return self._said(self._report(self._inner.answered(tag, answer)))
         post, self._flying = self._flying, None
         if post is None:
             return ()
@@ -242,7 +252,8 @@ class PostingSession:
         except msgspec.DecodeError:
             return (Noticed("rejected:not_object", f"{len(body)} bytes answer an event"),)
         params = {"context": _decode(post.body), "operation": operation}
-        call = jsonwire.encode({"action": QUICK, "params": params})
+        # In the background: then nothing but events is written later. Source: onebot11 7.3
+        call = jsonwire.encode({"action": f"{QUICK}_async", "params": params})
         return _without_responses(self._inner.receive(call, is_text=True))
 
     def receive(self, data: bytes, *, is_text: bool) -> Effects:
@@ -251,7 +262,7 @@ class PostingSession:
 
     def stored(self, receipt: Any) -> Effects:
         """What a quick operation said is committed."""
-        return self._said(_without_responses(self._inner.stored(receipt)))
+        return self._said(self._report(self._inner.stored(receipt)))
 
 
 def _without_responses(effects: Effects) -> list[Effect]:

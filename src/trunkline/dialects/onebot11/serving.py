@@ -68,9 +68,14 @@ _encode = msgspec.json.Encoder().encode
 
 @final  # so that `type(plan) is …` narrows
 class Done(msgspec.Struct, frozen=True, gc=False):
-    """The answer is known."""
+    """The answer is known.
+
+    Args:
+        report: an event that the framework is told besides, b"" = none.
+    """
 
     data: bytes = b"null"
+    report: bytes = b""
 
 
 @final

@@ -34,6 +34,7 @@ from trunkline.model.delivery import Delivery, Outcome
 
 MAX_BAD_FRAMES: Final = 100  # Source: onebot11 4
 DUPLICATE: Final = "duplicate self_id"  # Source: onebot11 3.5
+PROBE_S: Final = 1.0  # for the older connection to say that it is there. Source: onebot11 3.5
 BAD_WINDOW_S: Final = 60.0
 MAX_FRAME_BYTES: Final = 50 << 20  # what the strictest deployed implementation takes: onebot11 11.1
 _HASHED_BYTES: Final = 1 << 20
@@ -133,12 +134,14 @@ class OneBotSession(ABC):
         if is_shared:
             return Seat(account, account, is_sending, Sharing.JOIN)
         options = self._options
-        is_strict = options.duplicate == "reject" and options.link == "listen"
-        refusal = DUPLICATE if is_strict else ""
-        if self._kind == UNIVERSAL:
-            return Seat(account, account, is_sending, Sharing.REPLACE, refusal=refusal)
-        kind = self._kind
-        return Seat(account, account, is_sending, Sharing.EACH, link_id=kind, refusal=refusal)
+        is_whole = self._kind == UNIVERSAL
+        how, kind = (Sharing.REPLACE, "") if is_whole else (Sharing.EACH, self._kind)
+        if options.duplicate == "replace" or options.link != "listen":
+            return Seat(account, account, is_sending, how, link_id=kind)
+        probe_s = PROBE_S if options.duplicate == "probe" else 0.0
+        return Seat(
+            account, account, is_sending, how, link_id=kind, refusal=DUPLICATE, probe_s=probe_s
+        )
 
     @property
     def _has_events(self) -> bool:

@@ -29,6 +29,7 @@ def test_other_names() -> None:
         {"heartbeat_interval_ms": 1, "heartbeat_interval_s": 2}, {"self_id": "x"},
         {"self_id": "0"}, {"self_id": "-1"}, {"role": "implementation"}, {"url": "tcp://h"},
         {"client_role": "api"}, {"handshake": "none"}, {"ignore_self": "never"},
+        {"duplicate": "ping"}, {"report_self_message": "all"},
         {"heartbeat_interval_s": -1},
     ],
 )  # fmt: skip

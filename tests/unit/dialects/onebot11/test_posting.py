@@ -160,6 +160,28 @@ def test_a_quick_operation_is_done_and_nobody_is_answered():
     assert session.stored(received.receipt) == []
 
 
+def test_what_a_quick_operation_said_is_posted_where_that_is_wanted():
+    session = ready(report_self_message=True)
+    ask = asked(session.send(say("hi")))
+    effects = session.answered(ask.tag, Fetched(200, (), json.dumps({"reply": "back"}).encode()))
+    (received,) = [one for one in effects if isinstance(one, Received)]
+    posted = asked(session.stored(received.receipt))
+    told = event(posted)
+    assert (told["post_type"], told["raw_message"]) == ("message_sent", "back")
+    assert session.answered(posted.tag, GOOD) == []  # no delivery is settled by it
+
+
+def test_where_the_receiver_is_away_what_was_said_is_not_reported():
+    session = ready(report_self_message=True)
+    first = asked(session.send(say("hi", ident=1)))
+    body = json.dumps({"reply": "back"}).encode()
+    effects = session.answered(first.tag, Fetched(200, (), body))
+    (received,) = [one for one in effects if isinstance(one, Received)]
+    second = asked(session.send(say("more", ident=2)))
+    session.answered(second.tag, Fetched(503))
+    assert session.stored(received.receipt) == []
+
+
 @pytest.mark.parametrize("body", [b"[1]", b"ok", b"<html>"])
 def test_an_answer_that_is_no_operation_is_noticed(body):
     session = ready()
