@@ -9,7 +9,7 @@ from typing import Any
 from house import ECHO, House, Peer
 from onebot11_lines import ACCOUNT, CONNECT, message
 from trunkline.model.delivery import DeliveryState
-from trunkline.web.schemas import to_queued
+from trunkline.web.showing import to_queued
 
 LINES = {"qq": {"dialect": "onebot11"}}
 CHATS = 10

@@ -16,12 +16,13 @@ import pytest
 from boss_schema import with_two_more
 from peers import chat, closing, visiting
 from trunkline import failpoints
-from trunkline.app import App, Ready, run_loop, ws_url
+from trunkline.app import App
 from trunkline.config import load_config
 from trunkline.configuration.schemas import Schemas, make_schema
 from trunkline.dialects.boss.importing import SCHEMA
 from trunkline.errors import ConfigError, DataDirInUse, StoreUnavailable, UnsafeConfig
 from trunkline.lines.contract import LineState
+from trunkline.process.doors import Ready, ws_url
 from trunkline.store.contract import Beat
 from trunkline.telemetry.logs import ROOT
 from trunkline.telemetry.watchdog import Stall
@@ -60,7 +61,7 @@ async def running(folder: Path, text: str = SITE) -> AsyncIterator[tuple[App, Re
     try:
         yield app, ready
     finally:
-        if not app._is_stopping:
+        if not app.condition.is_stopping:
             await app.stop()
 
 
@@ -72,7 +73,7 @@ async def test_a_start_says_where_everything_is(tmp_path: Path) -> None:
         assert ready.sockets["core"].startswith("ws://127.0.0.1:")
         assert Path(ready.token_file).read_text().strip()
         assert app.lines["blog"].where[0] == f"{ws_url(ready.url)}/contact"
-        assert app.health().is_ready
+        assert app.condition.health().is_ready
 
 
 async def test_stop_acknowledges_what_was_read_answers_it_and_closes_1001(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ async def test_stop_acknowledges_what_was_read_answers_it_and_closes_1001(tmp_pa
         assert frames[0]["message"] == "收到：very last"
         assert (await closing(one.socket))[0] == 1001
         await stopping
-        assert not app._tasks
+        assert not len(app.tasks)
 
 
 async def test_two_processes_on_one_folder(tmp_path: Path) -> None:
@@ -147,10 +148,10 @@ async def test_a_store_that_is_away_shows_in_readiness_and_heals(tmp_path: Path)
         app.store.commit = gated  # type: ignore[method-assign]
         await one.send(chat("hi"))
         await refused.wait()
-        assert not app.health().is_ready
+        assert not app.condition.health().is_ready
         is_away = False
         await one.until("chat_message")
-        assert app.health().is_ready
+        assert app.condition.health().is_ready
 
 
 async def test_a_task_that_dies_stops_the_process_in_order(tmp_path: Path) -> None:
@@ -159,27 +160,20 @@ async def test_a_task_that_dies_stops_the_process_in_order(tmp_path: Path) -> No
         async def broken() -> None:
             raise ZeroDivisionError("ours")
 
-        app._spawn(broken(), "broken")
+        app.tasks.spawn(broken(), "broken")
         await app.run()
         assert (await closing(one.socket))[0] == 1001
 
 
-def test_the_loop_is_uvloop_and_gives_the_exit_code() -> None:
-    async def main() -> int:
-        return int(type(asyncio.get_running_loop()).__module__.startswith("uvloop"))
-
-    assert run_loop(main) == 1
-
-
 async def test_the_pulse_of_the_loop_and_what_runs_are_in_the_metrics(tmp_path: Path) -> None:
     async with running(tmp_path, SITE + "\n[dev]\nclock_scale = 60\n") as (app, _):
-        app._loop_stalled(Stall(0.2, is_ours=True, stack="x"))
-        text = (await app._metrics_text()).decode()
+        app.condition.stalled(Stall(0.2, is_ours=True, stack="x"))
+        text = (await app.condition.metrics_text()).decode()
         assert "trunkline_app_loop_blocked_total 1.0" in text
         assert "trunkline_app_tasks 0.0" not in text
         assert "trunkline_app_threads 0.0" not in text
-        assert any("60 times too fast" in note for note in app.health().notes)
-    assert app.watchdog._thread is None
+        assert any("60 times too fast" in note for note in app.condition.health().notes)
+    assert app.condition.watchdog._thread is None
 
 
 JOB = (

@@ -120,3 +120,37 @@ def test_the_lowest_id_of_a_time():
     floor = id_at(clock.now_ms())
     assert before < floor <= SystemIds(clock).next()
     assert id_at(0) == 0
+
+
+@given(st.integers(0, 2**63 - 1), st.sampled_from("dm"))
+def test_ids_come_back_in_any_case(ident: int, kind: str) -> None:
+    text = format_id(kind, ident)
+    assert parse_id(kind, text) == parse_id(kind, text.upper()) == ident
+    assert len(text) <= 15
+    with pytest.raises(ValueError, match="is not an id"):
+        parse_id("m" if kind == "d" else "d", text)
+
+
+@given(st.text(max_size=20))
+def test_anything_else_is_no_id(text: str) -> None:
+    try:
+        ident = parse_id("d", text)
+    except ValueError:
+        return
+    assert 0 <= ident < 2**63
+
+
+def test_look_alikes_are_read_as_meant() -> None:
+    assert parse_id("m", "m-iLo1") == parse_id("m", "m-1101")
+    for wrong in ("m-", "m", "", "m-u", "m-1 2", "m-z" + "z" * 12, "m-" + "0" * 14):
+        with pytest.raises(ValueError, match="is not an id"):
+            parse_id("m", wrong)
+
+
+def test_ids_of_an_instant_are_not_below_its_bound() -> None:
+    clock = FakeClock()
+    bound = id_at(clock.now_ms())
+    assert SystemIds(clock).next() >= bound
+    clock.advance(0.001)
+    assert id_at(clock.now_ms()) > bound
+    assert id_at(0) == 0

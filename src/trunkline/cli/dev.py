@@ -48,8 +48,8 @@ def echo(
     ] = 0,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; every message comes back, nothing is stored."""
-    from trunkline.app import run_loop
     from trunkline.dev.echo import serve_echo
+    from trunkline.process.loop import run_loop
 
     def on_trouble(where: str, error: BaseException) -> None:
         warn(f"{where}: {type(error).__name__}: {error}")
@@ -77,8 +77,8 @@ def examine_client(
     ] = "trunkline",
 ) -> None:
     """Run every case of a WebSocket conformance server; prints one JSON line at the end."""
-    from trunkline.app import run_loop
     from trunkline.dev.testee import Examinee
+    from trunkline.process.loop import run_loop
 
     troubles: list[str] = []
 
@@ -156,8 +156,8 @@ def soak(
     ] = False,
 ) -> None:
     """Load the product for some time; prints one JSON line, exit 0 only when nothing grew."""
-    from trunkline.app import run_loop
     from trunkline.dev.soak.runner import run_soak
+    from trunkline.process.loop import run_loop
 
     async def main() -> int:
         result = await run_soak(minutes, clock_scale, seed, warn)

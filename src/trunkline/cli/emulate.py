@@ -119,7 +119,7 @@ def emulate(
             )
         return code
 
-    from trunkline.app import run_loop
+    from trunkline.process.loop import run_loop
 
     raise SystemExit(run_loop(main))
 
@@ -190,8 +190,8 @@ def _check(dialect: str, dial: str, port: int | None, role: str) -> None:
 
 
 def _serve_market(dialect: str, port: int, script: MarketScript, *, as_json: bool) -> int:
-    from trunkline.app import run_loop
     from trunkline.dev.market import serve_market
+    from trunkline.process.loop import run_loop
 
     async def main() -> int:
         try:

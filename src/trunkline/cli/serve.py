@@ -19,8 +19,9 @@ import typer
 from .output import ExitCode, fail, is_terminal, print_ready, text, warn
 
 if TYPE_CHECKING:
-    from trunkline.app import App, Ready
+    from trunkline.app import App
     from trunkline.config import Config
+    from trunkline.process.doors import Ready
 
     from .tour import Tour
 
@@ -121,7 +122,8 @@ def _load(path: Path, port: int | None, extra: Mapping[str, str]) -> Config:
 
 
 def _run(path: Path, port: int | None, tour: Tour | None, *, is_demo: bool) -> int:
-    from trunkline.app import App, run_loop
+    from trunkline.app import App
+    from trunkline.process.loop import run_loop
 
     async def main() -> int:
         async with contextlib.AsyncExitStack() as stack:

@@ -27,14 +27,14 @@ from trunkline.dialects.contract import (
 )  # fmt: skip
 from trunkline.dialects.options import LineOptions
 from trunkline.errors import LinkError, LinkLost, LocalProtocolError
-from trunkline.exchange.contract import Exchange, LineFacts, Pace
+from trunkline.exchange.contract import Exchange, LineFacts
 from trunkline.ids import Ids
 from trunkline.lines.contract import LineState, LineStatus, Link, LinkLimits, LinkUser, SeatStatus
 from trunkline.lines.driver import Driver
+from trunkline.lines.facts import make_facts
 from trunkline.lines.oddities import Oddities
 from trunkline.lines.requests import RequestLink
 from trunkline.lines.roster import Allowances, Roster
-from trunkline.model.capability import Traits
 from trunkline.wire import jsonwire
 
 SHOWN_SEATS = 50
@@ -133,29 +133,7 @@ class Line:
             heartbeat_interval_s=options.ping_s,
             heartbeat_timeout_s=options.heartbeat_timeout_s,
         )
-        self.facts = LineFacts(
-            name=name,
-            dialect=dialect.name,
-            traits=_traits_of(dialect, self.role, options),
-            seat_of=dialect.seat_of,
-            mode=options.mode,
-            debounce_s=options.debounce_s,
-            stale_after_ms=round(options.stale_after_s * 1000),
-            is_enabled=options.enabled,
-            is_last_only=options.debounce_mode == "last",
-            max_in_work=options.max_in_work,
-            takeover_for_ms=round(options.takeover_for_s * 1000),
-            has_brief_seats=dialect.traits[self.role].is_site,
-            kinds=dialect.kinds,
-            # One that is switched off gathers nothing.
-            carries=options.carries if options.enabled else "",
-            account=dialect.account_of(options),
-            reports_own=options.reports_own,
-            replay_ms=None if options.replay_s is None else round(options.replay_s * 1000),
-            pace=_pace_of(options),
-            send_gap_s=options.paced_s,
-            aliases=dialect.aliases,
-        )
+        self.facts = make_facts(name, dialect, self.role, options)
         self.taps: list[Callable[[str, str, bytes], None]] = []
         self.drivers: dict[Driver, None] = {}
         self.accounts: dict[str, None] = {}
@@ -443,22 +421,9 @@ class Line:
         )
 
 
-def _pace_of(options: LineOptions) -> Pace | None:
-    """Return how fast a line sends at most; None = it has no pace and its answers leave at once."""
-    if not options.every_s and not options.daily:
-        return None
-    return Pace(round(options.every_s * 1000), options.daily)
-
-
 def _is_request(driver: Driver) -> bool:
     """Whether a link is one request: coming and going is no news there."""
     return driver.link is not None and driver.link.info.is_request
-
-
-def _traits_of(dialect: Dialect, role: str, options: LineOptions) -> Traits:
-    """Return the dialect's traits, without the guard against loops where nobody wants it."""
-    traits = dialect.traits[role]
-    return traits if options.loop_guard else msgspec.structs.replace(traits, loop_guard=False)
 
 
 def facts_of(lines: Mapping[str, Line]) -> dict[str, LineFacts]:

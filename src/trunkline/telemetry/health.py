@@ -1,4 +1,4 @@
-"""How this process is: what `/livez` and `/readyz` say. Values only; `app.py` gathers them."""
+"""How this process is, for `/livez` and `/readyz`. Values; `process/condition.py` gathers them."""
 
 from __future__ import annotations
 

@@ -13,8 +13,10 @@ from trunkline.model.conversation import ConversationState
 from trunkline.model.history import Speaker
 from trunkline.store.contract import InboxRow, OutboxRow
 
+from .notation import format_time, format_when
 from .problem import Problem, Said
-from .schemas import Shape, format_time, format_when, to_delivery, to_message
+from .schemas import Shape
+from .showing import to_delivery, to_message
 
 MAX_TAKEOVER_S: Final = 86_400.0
 _SPEAKERS: Final[dict[str, Speaker]] = {PERSON: "operator", BROADCAST: "system"}

@@ -2,7 +2,7 @@
 
 One server serves every socket. The main one has the ASGI app and the gate; further ones have only
 the doors of their own `bind`. uvicorn's own runner is not used: signals, logging and the order of
-stopping belong to `app.py`. uvicorn appears in this file only.
+stopping belong to `process/`. uvicorn appears in this file only.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from trunkline.model.conversation import ConversationState
 from trunkline.store.contract import InboxRow, OutboxRow, Store
 
 from .live import HEARTBEAT_S, format_event
-from .schemas import to_delivery, to_message
+from .showing import to_delivery, to_message
 
 PAGE: Final = 100
 STEP_S: Final = 0.25

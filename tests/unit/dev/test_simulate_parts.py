@@ -10,8 +10,9 @@ import pytest
 from seeds import weather
 from trunkline.cli.main import run as run_command
 from trunkline.clock import FakeClock
+from trunkline.dev.simulate.ends import Host
 from trunkline.dev.simulate.loop import Deadlock, Livelock, VirtualLoop
-from trunkline.dev.simulate.network import Host, Network
+from trunkline.dev.simulate.network import Network
 from trunkline.dev.simulate.trace import Trace
 from trunkline.dev.simulate.watch import WatchedSession
 from trunkline.dev.simulate.weather import Chance, SeededIds, forecast
@@ -214,7 +215,7 @@ def test_a_cut_loses_a_tail_and_both_ends_are_told_once():
         for nth in range(40):
             far.send(b"%d" % nth)
             far.flush()
-        wire.network.cut(far, 0.1, 30.0)
+        far.cut(0.1, 30.0)
         await asyncio.sleep(5.0)
         heard = wire.door.ear.heard
         assert heard == [b"%d" % nth for nth in range(len(heard))]
@@ -259,7 +260,7 @@ def test_a_ping_comes_back_from_a_peer_that_reads_and_not_from_one_that_ends():
         assert heard == [at_s, 0.0]  # at once: it is us who do not read
         far.resume()
         far.ping(lambda: heard.append(1.0))
-        wire.network.cut(far, 0.1, 0.1)
+        far.cut(0.1, 0.1)
         await asyncio.sleep(5.0)
         far.ping(lambda: heard.append(2.0))
         assert heard == [at_s, 0.0]

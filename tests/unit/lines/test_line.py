@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from scripted import DIAL, Stand
 from trunkline.dialects.contract import (
     Ask,
@@ -20,10 +18,9 @@ from trunkline.dialects.contract import (
     Seat,
     Sharing,
 )  # fmt: skip
-from trunkline.dialects.onebot11 import ONEBOT11
 from trunkline.errors import LocalProtocolError
 from trunkline.lines.contract import LineState
-from trunkline.lines.line import ACCOUNTS, SHOWN_SEATS, Line
+from trunkline.lines.line import ACCOUNTS, SHOWN_SEATS
 
 
 async def test_a_listening_line_is_connected_with_a_ready_link() -> None:
@@ -151,12 +148,3 @@ async def test_a_session_is_given_the_schema_of_its_line() -> None:
     stand.line.schema = b"imported"
     stand.line.new_driver("")
     assert [opening.schema for opening in stand.openings] == [b"", b"imported"]
-
-
-@pytest.mark.parametrize(("options", "is_guarded"), [({}, True), ({"loop_guard": False}, False)])
-def test_the_guard_against_loops_can_be_switched_off(
-    options: dict[str, Any], is_guarded: bool
-) -> None:
-    keys = ONEBOT11.options(dialect="onebot11", role="framework", **options)
-    line = Line("qq", ONEBOT11, keys, Stand().line.around)
-    assert line.facts.traits.loop_guard is is_guarded

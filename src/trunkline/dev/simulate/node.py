@@ -37,8 +37,11 @@ from trunkline.pipeline.rulebook import RulebookSpec, RuleSpec
 from trunkline.store.contract import Beat, Retention
 
 from .book import Book
-from .network import End, Host, Network
+from .ends import End, Host
+from .hearing import Counts, Log
+from .network import Network
 from .storage import DISK_BYTES, Disk, SimulatedStore
+from .timers import Timers
 from .trace import Trace
 from .watch import WatchedSession
 from .weather import Chance, SeededIds, Weather
@@ -71,105 +74,6 @@ class Surround(msgspec.Struct, frozen=True):
     folder: Path
     options: Mapping[str, LineOptions]
     attend: Callable[[str], LineOptions | None]
-
-
-class Counts:
-    """Counts nothing: what counts here is in the book."""
-
-    def beat(self, **_: object) -> None:
-        """See `exchange.contract.Meter`."""
-
-    def outcomes(self, counts: Mapping[str, int]) -> None:
-        """See `exchange.contract.Meter`."""
-
-    def queued(self, events: int) -> None:
-        """See `exchange.contract.Meter`."""
-
-    def noticed(self, dialect: str, kind: str) -> None:
-        """See `lines.line.LineMeter`."""
-
-    def links(self, line: str, count: int) -> None:
-        """See `lines.line.LineMeter`."""
-
-    def connected(self, dialect: str) -> None:
-        """See `lines.line.LineMeter`."""
-
-
-class Log:
-    """Traces what lines say of their life; a fault of ours is a broken promise.
-
-    Args:
-        name: of whose lines these are.
-        needs_person: told a line that has failed; whether a person comes to see to it.
-    """
-
-    def __init__(
-        self,
-        trace: Trace,
-        book: Book,
-        name: str,
-        needs_person: Callable[[str], bool] = lambda line: False,
-    ) -> None:
-        self._needs_person = needs_person
-        self._trace = trace
-        self._book = book
-        self._name = name
-
-    def info(self, action: str, **fields: object) -> None:
-        """Life of lines."""
-        self._trace.note(self._name, _shown(action, fields))
-
-    def warning(self, action: str, **fields: object) -> None:
-        """Will heal."""
-        self._trace.note(self._name, _shown(action, fields))
-
-    def error(self, action: str, **fields: object) -> None:
-        """Needs a person; where none is here, nothing may."""
-        if action == "line failed" and self._needs_person(str(fields["line"])):
-            self._trace.note(self._name, _shown(action, fields))
-            return
-        self._book.breaks(f"{self._name}: {_shown(action, fields)}")
-
-
-def _shown(action: str, fields: Mapping[str, object]) -> str:
-    return " ".join([action, *(f"{key}={value}" for key, value in fields.items())])
-
-
-class Timers:
-    """The timers of one process: they end with it, and each belongs to something that lives."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._handles: dict[asyncio.TimerHandle, None] = {}
-        self._is_dead = False
-
-    def at(self, at_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call at a monotonic second, while the process lives."""
-
-        def ring() -> None:
-            self._handles.pop(handle, None)
-            if not self._is_dead:
-                call()
-
-        handle = self._loop.call_at(at_s, ring)
-        self._handles[handle] = None
-        return handle
-
-    def later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call after some seconds, while the process lives."""
-        return self.at(self._loop.time() + delay_s, call)
-
-    def set_now(self) -> int:
-        """Return how many are set."""
-        self._handles = {one: None for one in self._handles if not one.cancelled()}
-        return len(self._handles)
-
-    def die(self) -> None:
-        """No timer of this process rings any more."""
-        self._is_dead = True
-        for handle in self._handles:
-            handle.cancel()
-        self._handles.clear()
 
 
 class Node:
@@ -388,7 +292,7 @@ class Node:
         self._ended(self)
 
     async def stop(self) -> None:
-        """Stop in order, as `App.stop` does (reliability 6)."""
+        """Stop in order, as `process/stopping.py` does (reliability 6)."""
         self.around.trace.note("stop", f"life {self.life}")
         self.is_ready = False
         for supervisor in self.supervisors.values():

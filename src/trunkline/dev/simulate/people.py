@@ -41,8 +41,9 @@ from trunkline.model.segment import Text
 
 from .book import WORD, WORD_BYTES, Book, Said
 from .cast import Guest, Platform
-from .network import End, Host, Network
-from .node import Counts, Log
+from .ends import End, Host
+from .hearing import Counts, Log
+from .network import Network
 from .storage import POISON
 from .trace import Trace
 from .watch import WatchedSession

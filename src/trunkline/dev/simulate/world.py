@@ -288,7 +288,7 @@ class World:
     def _calm_down(self) -> None:
         """Nothing goes wrong any more, and who waits for a person has one."""
         self.trace.note("calm")
-        self.network.is_calm = True
+        self.network.calm()
         for person in self.people:
             if person.platform is not None:
                 person.platform.calm()

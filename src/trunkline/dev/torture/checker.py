@@ -54,7 +54,7 @@ _TROUBLES: Final = (
 LONG_STALL_MS: Final = 250
 SAME_PLACE: Final = 3
 TOLERATED: Final = 5  # of so many questions one answer may have come too late
-# As `app.py` logs it: the place is the innermost frame, `file:line function`.
+# As `process/condition.py` logs it: the place is the innermost frame, `file:line function`.
 _BLOCKED: Final = re.compile(r"event loop blocked.* ms=(\d+).* stack=\"?([^<\"\n]*)")
 _SHOWN: Final = 20
 

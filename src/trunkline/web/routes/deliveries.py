@@ -12,6 +12,7 @@ from trunkline.exchange.bodies import edit_say
 from trunkline.ids import DeliveryId, format_id
 from trunkline.model.delivery import DeliveryState
 from trunkline.store.contract import Edit, EventKind, InboxRow, Queued
+from trunkline.web.notation import read_delivery_id
 from trunkline.web.paging import read_page
 from trunkline.web.problem import Problem, Said
 from trunkline.web.schemas import (
@@ -21,10 +22,9 @@ from trunkline.web.schemas import (
     DeliveriesOut,
     DeliveryOut,
     GroupOut,
-    read_delivery_id,
-    to_queued,
 )
 from trunkline.web.services import Services, Using
+from trunkline.web.showing import to_queued
 
 from .table import GET, POST, Route
 

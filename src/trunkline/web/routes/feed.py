@@ -10,8 +10,8 @@ from fastapi import Query, Response
 
 from trunkline.exchange.contract import Seen
 from trunkline.web.live import Shown, Viewer
-from trunkline.web.schemas import feed_id, to_feed
 from trunkline.web.services import Using
+from trunkline.web.showing import feed_id, to_feed
 
 from .lines import find_line
 from .table import GET, Route

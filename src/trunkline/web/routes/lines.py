@@ -10,17 +10,11 @@ from fastapi import Response
 from trunkline.errors import StoreUnavailable
 from trunkline.lines.contract import CredentialRefused, LineStatus
 from trunkline.web.live import Shown, Viewer
+from trunkline.web.notation import format_time
 from trunkline.web.problem import Problem, Said
-from trunkline.web.schemas import (
-    CredentialIn,
-    LineOut,
-    LinesOut,
-    ModeIn,
-    Waiting,
-    format_time,
-    to_line,
-)
+from trunkline.web.schemas import CredentialIn, LineOut, LinesOut, ModeIn
 from trunkline.web.services import Services, Using
+from trunkline.web.showing import Waiting, to_line
 
 from .table import GET, POST, PUT, Route
 

@@ -15,6 +15,7 @@ from trunkline.model.conversation import ConversationState
 from trunkline.model.message import parse_message
 from trunkline.pipeline.trace import decode_trace, explain
 from trunkline.store.contract import EventKind, InboxRow, InboxState
+from trunkline.web.notation import read_message_id
 from trunkline.web.paging import read_page
 from trunkline.web.problem import Problem, Said, choose_language
 from trunkline.web.schemas import (
@@ -28,11 +29,9 @@ from trunkline.web.schemas import (
     SentOut,
     StepOut,
     WhyOut,
-    read_message_id,
-    to_delivery,
-    to_message,
 )
 from trunkline.web.services import Services, Using
+from trunkline.web.showing import to_delivery, to_message
 
 from .table import GET, POST, Route
 

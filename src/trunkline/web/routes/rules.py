@@ -10,9 +10,11 @@ from pydantic import Field
 from trunkline.model.message import summary
 from trunkline.pipeline.rulebook import DefaultSpec, RuleSpec
 from trunkline.pipeline.trace import explain
+from trunkline.web.notation import format_time
 from trunkline.web.problem import Problem, choose_language
-from trunkline.web.schemas import MAX_TEXT_CHARS, Shape, StepOut, format_time
+from trunkline.web.schemas import Shape, StepOut
 from trunkline.web.services import Using
+from trunkline.web.showing import MAX_TEXT_CHARS
 from trunkline.web.trial import build_trial
 
 from .lines import find_line
