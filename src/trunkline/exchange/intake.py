@@ -545,7 +545,7 @@ class Core:
     def _count(self, part: Part, done: Done) -> None:
         plan, extras = done.plan, part.extras
         self._meter.beat(
-            events=len(part.items),
+            events=len(part.items) - len(done.repeated),
             seconds=done.seconds,
             verdicts=plan.verdicts,
             duplicates=len(done.repeated),

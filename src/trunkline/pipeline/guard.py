@@ -89,7 +89,8 @@ def note_reply(verdict: Verdict, before: ConversationState, now_ms: int) -> Verd
     recent = state.recent
     paused_until_ms = 0
     if len(recent) >= MAX_REPLIES - 1:  # only now it matters which of them are of the last minute
-        recent = tuple(at for at in recent if now_ms - at < WINDOW_MS)[-MAX_REPLIES:]
+        # What seems to come yet was said before the clock was set back: it is long over.
+        recent = tuple(at for at in recent if 0 <= now_ms - at < WINDOW_MS)[-MAX_REPLIES:]
         paused_until_ms = now_ms + PAUSE_MS if len(recent) == MAX_REPLIES else 0
     recent = (*recent, now_ms)
     is_counted = (

@@ -1,7 +1,8 @@
 """When to stop, and in which order. All of it has 15 s.
 
 No new links and reads → commit and acknowledge what was read → finish sends → close 1001 → slow
-peers take what was written → store closed. What cannot finish in its time is left as rows.
+peers take what was written → what became of their sends is committed → store closed. What cannot
+finish in its time is left as rows.
 
 Source: reliability 6
 """
@@ -37,6 +38,7 @@ BEAT: Final = "beat"  # the task of the exchange, as `tasks` knows it
 STOP_S: Final = 10.0
 CLOSE_S: Final = 2.5  # a link waits 2 s for the peer's close frame
 SLOW_PEERS_S: Final = 10.0  # since the stop began, for who has not read yet what was written
+LAST_S: Final = 1.0
 SAME_SIGNAL_S: Final = 0.5
 
 
@@ -116,6 +118,7 @@ async def stop_in_order(running: Running, clock: Clock, log: Logger) -> None:
         line.finish()
         line.close_links(1001, "server stops")
     await _links_closed(running.lines, slow_until_s, clock, log)
+    await _write_last_words(running.core, log)
     await running.fetcher.stop()
     await running.server.stop(1.0)
     await running.tasks.cancel()
@@ -123,6 +126,18 @@ async def stop_in_order(running: Running, clock: Clock, log: Logger) -> None:
     if running.assistant is not None:
         await running.assistant.close()
     await running.store.close()
+
+
+async def _write_last_words(core: Core, log: Logger) -> None:
+    """Commit what sessions said of their deliveries when their links ended.
+
+    Else the next start would find as under way, and hold as uncertain, what was never written.
+    """
+    try:
+        async with asyncio.timeout(LAST_S):
+            await core.run()  # it has been told to stop: it ends once nothing is left
+    except TimeoutError:
+        log.warning("stop took too long", left="rows stay uncertain")
 
 
 async def _links_closed(

@@ -140,3 +140,12 @@ def test_the_window_is_counted_from_each_answer_also_when_the_clock_went_back():
         state = noted(state, at_ms).state
     kept = (*[NOW_MS] * (MAX_REPLIES - 2), NOW_MS + 20_000)
     assert noted(state, NOW_MS + 20_000).state.recent == kept
+
+
+def test_answers_of_before_the_clock_was_set_back_are_long_over():
+    state = STATE
+    for nth in range(MAX_REPLIES):
+        state = noted(state, NOW_MS + nth).state
+    verdict = noted(state, NOW_MS - 3_600_000)
+    assert verdict.state.paused_until_ms == 0
+    assert verdict.state.recent == (NOW_MS - 3_600_000,)

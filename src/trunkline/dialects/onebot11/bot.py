@@ -220,7 +220,7 @@ class FrameworkSession(OneBotSession):
         was_offline = self._is_offline
         self._is_offline = frame.online is False or frame.good is False
         if self._is_offline and self._state is _READY:
-            return [self._move(LinkState.DEGRADED), Noticed("account-offline", self._account)]
+            return [*self._degrade(), Noticed("account-offline", self._account)]
         if was_offline and not self._is_offline and self._state is LinkState.DEGRADED:
             return [self._move(LinkState.READY)]
         return []
@@ -318,8 +318,14 @@ class FrameworkSession(OneBotSession):
         if silent_s >= max(DEAD * self._interval_s, DEAD_MIN_S):
             return self._close(1008, "no heartbeat")
         if silent_s >= MISSED * self._interval_s and self._state is _READY:
-            return (self._move(LinkState.DEGRADED), Noticed("heartbeat-missing", self._account))
+            return (*self._degrade(), Noticed("heartbeat-missing", self._account))
         return ()
+
+    def _degrade(self) -> list[Effect]:
+        """Send nothing until the account is back, not even what waits for another call."""
+        waiting = self._calls.unwritten()
+        held: list[Effect] = [Settled(call.delivery_id, Outcome.LATER) for call in waiting]
+        return [self._move(LinkState.DEGRADED), *held]
 
     def _plan_wake(self) -> None:
         if self._state is LinkState.CLOSED:

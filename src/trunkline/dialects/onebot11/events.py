@@ -35,6 +35,7 @@ TYPING: Final = "notice.notify.input_status"
 # Who speaks in a group when nobody is named: what the platform itself writes for a mask.
 # Source: onebot11 5.2 (vector group-anonymous)
 NOBODY: Final = "80000000"
+MAX_DIGITS: Final = 20
 _MINUTE_MS: Final = 60_000
 _MASK: Final = (1 << 64) - 1
 _GOLDEN: Final = 0x9E37_79B9_7F4A_7C15  # spreads neighbouring row ids over all 31 bits
@@ -265,11 +266,13 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
 def to_number(ident: str) -> int | str:
     """Return an id as the integer that frameworks want, when it is one."""
-    if len(ident) <= 19 and ident.isascii() and ident.isdecimal():
-        return int(ident)
     digits = ident.removeprefix("-")
-    is_number = len(digits) <= 19 and digits.isascii() and digits.isdecimal()
-    return int(ident) if is_number else ident
+    if not 0 < len(digits) <= MAX_DIGITS or not (digits.isascii() and digits.isdecimal()):
+        return ident
+    number = int(ident)
+    # `007` is somebody else than `7`, and what is beyond 64 bits cannot be written as a number.
+    is_same = digits[0] != "0" or ident == "0"
+    return number if is_same and -(1 << 63) <= number < 1 << 64 else ident
 
 
 def short_id(row: int) -> int:

@@ -100,6 +100,12 @@ class Calls:
         self._write(call, now_s)
         return call
 
+    def unwritten(self) -> list[Pending]:
+        """Take what waits behind other calls and was never written."""
+        waiting = [call for behind in self._behind.values() for call in behind]
+        self._behind, self._waiting = {}, 0
+        return waiting
+
     def impatient(self, now_s: float) -> Iterator[Pending]:
         """Yield what is to be written because nobody answers the call before it."""
         late = [one for one in self._behind if self._heads[one].written_s + PATIENCE_S <= now_s]
@@ -129,6 +135,6 @@ class Calls:
     def drain(self) -> tuple[list[Pending], list[Pending]]:
         """Take everything: what was written, and what never was."""
         written = list(self._written.values())
-        unwritten = [call for behind in self._behind.values() for call in behind]
-        self._written, self._heads, self._behind, self._waiting = {}, {}, {}, 0
+        unwritten = self.unwritten()
+        self._written, self._heads = {}, {}
         return written, unwritten

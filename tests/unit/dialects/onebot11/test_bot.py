@@ -29,8 +29,18 @@ from onebot11_lines import (
 )
 from onebot11_vectors import load
 from trunkline.clock import FakeClock
-from trunkline.dialects.contract import Changed, Dial, Head, LinkInfo, LinkState, Refuse, Sharing
+from trunkline.dialects.contract import (
+    Changed,
+    Dial,
+    Head,
+    LinkInfo,
+    LinkState,
+    Refuse,
+    Settled,
+    Sharing,
+)
 from trunkline.dialects.onebot11 import ONEBOT11
+from trunkline.dialects.onebot11.events import to_number
 from trunkline.errors import LinkLost, LocalProtocolError
 from trunkline.model.address import Chat
 from trunkline.model.delivery import Outcome, Say
@@ -419,6 +429,33 @@ def test_an_account_that_is_offline_is_sent_nothing() -> None:
     assert states(feed(session, message())) == []  # its own words do not make it online
     assert states(feed(session, heartbeat(online=None))) == [LinkState.READY]
     assert states(feed(session, heartbeat(good=False))) == [LinkState.DEGRADED]
+
+
+@pytest.mark.parametrize("sign", ["offline", "silence"])
+def test_what_waits_behind_a_call_is_given_back_when_the_account_goes(sign: str) -> None:
+    clock = FakeClock()
+    session = greeted(clock)
+    feed(session, heartbeat(500))
+    [first] = written(session.send(say("一", ident=16)))
+    assert written(session.send(say("二", ident=32))) == []
+    if sign == "offline":
+        effects = feed(session, heartbeat(500, online=False))
+    else:
+        effects = run_to(session, clock, 1.5)
+    later = [one for one in effects if isinstance(one, Settled)]
+    assert [(one.delivery_id, one.outcome) for one in later] == [(32, Outcome.LATER)]
+    answer = {"status": "ok", "retcode": 0, "data": {}, "echo": first["echo"]}
+    assert written(feed(session, answer)) == []
+
+
+@pytest.mark.parametrize("ident", ["007", "-07", "-0", "00", "a:1", str(1 << 64), "-"])
+def test_an_id_that_is_no_number_is_called_as_it_is(ident: str) -> None:
+    assert to_number(ident) == ident
+
+
+@pytest.mark.parametrize("ident", ["0", "7", "-7", str((1 << 64) - 1), str(-(1 << 63))])
+def test_an_id_that_is_a_number_is_called_so(ident: str) -> None:
+    assert to_number(ident) == int(ident)
 
 
 # -- asking ------------------------------------------------------------------------------------

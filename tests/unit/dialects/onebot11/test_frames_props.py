@@ -13,7 +13,7 @@ from trunkline.clock import FakeClock
 from trunkline.dialects.onebot11 import frames, ordinary
 from trunkline.dialects.onebot11.asking import say, settle, settle_done
 from trunkline.dialects.onebot11.calls import BadCall, decode_call, encode_call
-from trunkline.dialects.onebot11.events import is_own, to_message
+from trunkline.dialects.onebot11.events import is_own, to_message, to_number
 from trunkline.dialects.onebot11.frames import decode
 from trunkline.dialects.onebot11.pending import Pending
 from trunkline.dialects.onebot11.shapes import FLAGS, REJECTIONS, MessageFrame, Response
@@ -177,5 +177,5 @@ def test_the_short_way_calls_as_the_long_one_does(
             len(segments) != 1
             or type(segments[0]) is Face
             or not segments[0].text
-            or not peer.isdecimal()
+            or type(to_number(peer)) is str
         )
