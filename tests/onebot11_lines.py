@@ -7,7 +7,8 @@ from typing import Any
 
 from trunkline.clock import FakeClock
 from trunkline.dialects.contract import Hangup, Head, LinkInfo, Noticed, Opening, Received, Transmit
-from trunkline.dialects.onebot11 import ONEBOT11
+from trunkline.dialects.onebot11 import ONEBOT11, ordinary
+from trunkline.dialects.onebot11.frames import FAULTS
 from trunkline.dialects.onebot11.options import OneBotOptions
 from trunkline.ids import CountingIds, DeliveryId
 from trunkline.model.address import Chat
@@ -139,3 +140,11 @@ def say(
 def act(name: str, data: Any = None, ident: int = 18, context: bytes = b"") -> Delivery:
     """Return a delivery that does something."""
     return Delivery(DeliveryId(ident), ANN, Act(name, json.dumps(data or {}).encode()), context)
+
+
+def read_ordinary(data: bytes) -> Any:
+    """Read a frame by the short way; None = the rules have to be asked."""
+    try:
+        return ordinary.decode(data)
+    except FAULTS:
+        return None

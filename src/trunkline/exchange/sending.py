@@ -105,25 +105,25 @@ class Sender:
 
     def settled(self, origin: Origin, settled: Settled) -> None:
         """Note what a session says of a delivery."""
+        seat = origin.seat
+        where = (origin.line, seat.key if seat is not None else "")
+        if settled.outcome is _CONFIRMED and not self._open:  # nearly always, where a peer answers
+            now_ms = self._clock.now_ms()
+            ident, detail = settled.delivery_id, settled.detail
+            self._outcome(Outcome(ident, _PROVEN, now_ms, settled.peer_id, detail), where)
+            return
         if settled.outcome is _LATER and not settled.wait_s and origin.can_send:
             # The link is there and still it does not go: at once would be for ever at once.
             out = self._open.get(settled.delivery_id)
             attempt = out.delivery.attempt if out is not None else 1
             wait_s = retry_s(settled.delivery_id, attempt)
             settled = msgspec.structs.replace(settled, wait_s=wait_s)
-        if self._open and settled.delivery_id in self._open:
+        if settled.delivery_id in self._open:
             earlier = self._collected.get(settled.delivery_id)
             if earlier is None or _WORTH[settled.outcome] > _WORTH[earlier.outcome]:
                 self._collected[settled.delivery_id] = settled
             return
-        seat = origin.seat
-        where = (origin.line, seat.key if seat is not None else "")
-        if settled.outcome is _CONFIRMED:  # nearly always, where a peer answers at all
-            now_ms = self._clock.now_ms()
-            ident, detail = settled.delivery_id, settled.detail
-            self._outcome(Outcome(ident, _PROVEN, now_ms, settled.peer_id, detail), where)
-        else:
-            self._note(where, settled)
+        self._note(where, settled)
 
     def send(
         self,

@@ -27,12 +27,12 @@ from trunkline.dialects.contract import (
 from trunkline.dialects.onebot11.asking import act, say, settle, settle_done
 from trunkline.dialects.onebot11.calls import encode_call
 from trunkline.dialects.onebot11.events import is_own, to_event, to_message
-from trunkline.dialects.onebot11.frames import decode, decode_response
+from trunkline.dialects.onebot11.frames import FAULTS, MAX_DEPTH, decode, decode_response
 from trunkline.dialects.onebot11.greeting import Faulty, read_greeting
 from trunkline.dialects.onebot11.headers import API, EVENT, self_id_of
 from trunkline.dialects.onebot11.options import OneBotOptions
+from trunkline.dialects.onebot11.ordinary import decode as decode_ordinary
 from trunkline.dialects.onebot11.ordinary import encode_text, is_done
-from trunkline.dialects.onebot11.ordinary import read as read_ordinary
 from trunkline.dialects.onebot11.ordinary import to_message as ordinary_message
 from trunkline.dialects.onebot11.pending import Calls, Pending
 from trunkline.dialects.onebot11.segments import to_word
@@ -45,6 +45,7 @@ from trunkline.dialects.onebot11.session import (
 from trunkline.dialects.onebot11.shapes import HEARTBEAT, EventFrame, Heard, MessageFrame, Response
 from trunkline.errors import LocalProtocolError, TrunklineError, WireMalformed
 from trunkline.model.delivery import Act, Delivery, Outcome, Say
+from trunkline.wire.jsonwire import check_depth_of as check_depth
 
 LOGIN: Final = "login"  # echo of the question who it is
 LOGIN_S: Final = 1.0  # an event tells sooner than a question
@@ -53,6 +54,8 @@ MISSED: Final = 2.0  # intervals without a sign of life until a line is degraded
 DEAD: Final = 3.0  # … and until it is given up, but never before 10 s. Source: onebot11 3.3
 DEAD_MIN_S: Final = 10.0
 TOKEN_CODES: Final = frozenset({1401, 1403})  # Source: onebot11 2
+
+NOT_DEEP_BYTES: Final = 2 * MAX_DEPTH  # each bracket is closed in what the short way takes
 
 _READY: Final = LinkState.READY
 
@@ -171,15 +174,20 @@ class FrameworkSession(OneBotSession):
 
     def _hear_ordinary(self, data: bytes) -> Effects | None:
         """Take what nearly every frame is; None = the rules have to be asked."""
-        wire = read_ordinary(data)
-        if wire is None:
+        if len(data) > NOT_DEEP_BYTES:
+            check_depth(data)
+        try:
+            wire = decode_ordinary(data)
+        except FAULTS:
             return None
         if wire.post_type == "message":
             if self._kind == API:
                 return None
             event = ordinary_message(wire, self._account, has_key=self._options.dedupe)
             return None if event is None else (Received(event),)
-        call = self._calls.take(wire.echo) if is_done(wire) and self._kind != EVENT else None
+        if not is_done(wire) or self._kind == EVENT:
+            return None
+        call = self._calls.take(wire.echo)
         return None if call is None else self._end_call(call, settle_done(call, wire.data))
 
     def _hear(self, frame: Heard, data: bytes) -> Effects:

@@ -16,7 +16,6 @@ import msgspec
 from trunkline.dialects.onebot11.cq import parse_cq
 from trunkline.dialects.onebot11.events import Context, encode_context, to_number
 from trunkline.dialects.onebot11.fields import MAX_NAME_CHARS, MS_FROM
-from trunkline.dialects.onebot11.frames import FAULTS
 from trunkline.dialects.onebot11.segments import Seg, clean
 from trunkline.dialects.onebot11.translate import to_segments
 from trunkline.model.address import Chat
@@ -24,7 +23,6 @@ from trunkline.model.delivery import Delivery, Say
 from trunkline.model.event import MessageReceived, Person
 from trunkline.model.message import Segments
 from trunkline.model.segment import Text
-from trunkline.wire.jsonwire import check_depth_of
 
 
 class _SegIn(msgspec.Struct, frozen=True, gc=False):
@@ -45,18 +43,19 @@ class Wire(msgspec.Struct, frozen=True, gc=False):
         data: of a response, JSON.
     """
 
-    post_type: str | msgspec.UnsetType = msgspec.UNSET
-    message_type: str | None = None
-    sub_type: str | None = None
+    # In the order in which implementations write them: the decoder expects the next one first.
     self_id: int | None = None
-    time: int | None = None
     user_id: int | None = None
-    group_id: int | None = None
+    time: int | None = None
     message_id: int | None = None
-    message: list[_SegIn] | str | None = None
+    message_type: str | None = None
     sender: _SenderIn | None = None
-    retcode: int | None = None
+    sub_type: str | None = None
+    message: list[_SegIn] | str | None = None
+    post_type: str | msgspec.UnsetType = msgspec.UNSET
+    group_id: int | None = None
     status: Any = None
+    retcode: int | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
     echo: Any = None
 
@@ -66,20 +65,8 @@ _CALLS: Final = {
     "group": b'send_group_msg","params":{"group_id"',
 }
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final[Callable[[bytes], Wire]] = msgspec.json.Decoder(Wire).decode
-
-
-def read(data: bytes) -> Wire | None:
-    """Decode a frame; None = the rules have to be asked.
-
-    Raises:
-        WireMalformed: `too_deep`.
-    """
-    check_depth_of(data)
-    try:
-        return _decode(data)
-    except FAULTS:
-        return None
+# Raises what `frames.FAULTS` names: then the rules have to be asked. The caller checks the depth.
+decode: Final[Callable[[bytes], Wire]] = msgspec.json.Decoder(Wire).decode
 
 
 def is_done(wire: Wire) -> bool:

@@ -67,13 +67,13 @@ class Calls:
             self._behind.setdefault(call.lane, deque()).append(call)
             self._waiting += 1
             return False
-        self._write(call, now_s)
+        call.written_s = now_s  # as `_write`, which nearly every call would make
+        self._written[call.echo] = self._heads[call.lane] = call
         return True
 
     def _write(self, call: Pending, now_s: float) -> None:
         call.written_s = now_s
-        self._written[call.echo] = call
-        self._heads[call.lane] = call
+        self._written[call.echo] = self._heads[call.lane] = call
 
     def take(self, echo: object) -> Pending | None:
         """Take the call that a response answers; None when there is none."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from onebot11_lines import read_ordinary
 from onebot11_vectors import frame_of, load, normal_form
 from trunkline.dialects.onebot11 import ordinary
 from trunkline.dialects.onebot11.calls import (
@@ -151,10 +152,10 @@ def test_ordinary_frames_are_read_without_the_rules() -> None:
     """The ordinary message and response take the short way."""
     by_id = {case["id"]: case["raw"] for case in EVENTS}
     for name in ("private-array", "group-array-at-reply", "private-string", "group-napcat"):
-        wire = ordinary.read(json.dumps(by_id[name]).encode())
+        wire = read_ordinary(json.dumps(by_id[name]).encode())
         assert wire is not None
         assert wire.post_type == "message"
         assert ordinary.to_message(wire, str(wire.self_id), has_key=True) is not None
-    wire = ordinary.read(b'{"status":"ok","retcode":0,"data":null,"echo":"1"}')
+    wire = read_ordinary(b'{"status":"ok","retcode":0,"data":null,"echo":"1"}')
     assert wire is not None
     assert ordinary.is_done(wire)
