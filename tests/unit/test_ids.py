@@ -40,6 +40,15 @@ def test_more_than_1024_in_one_millisecond_borrow_from_the_next():
     assert found[-1] >> 22 == (found[0] >> 22) + 4
 
 
+@pytest.mark.parametrize("counts", [(1, 3), (1000, 30, 5), (2000, 1), (0, 1024, 1)])
+def test_ids_taken_together_are_those_taken_one_by_one(counts: tuple[int, ...]) -> None:
+    together, alone = SystemIds(FakeClock(), node=3), SystemIds(FakeClock(), node=3)
+    for count in counts:
+        assert list(together.take(count)) == [alone.next() for _ in range(count)]
+    assert together.next() == alone.next()
+    assert list(CountingIds().take(2)) == [16, 32]
+
+
 def test_nodes_do_not_collide():
     clock = FakeClock()
     first, second = SystemIds(clock, node=1), SystemIds(clock, node=2)

@@ -65,11 +65,7 @@ class Conversations:
 
     def put(self, key: Key, state: ConversationState) -> None:
         """Take a committed state."""
-        states = self._states
-        states[key] = state
-        states.move_to_end(key)
-        if len(states) > self._capacity:
-            states.popitem(last=False)
+        self.put_all({key: state})
 
     def __len__(self) -> int:
         return len(self._states)

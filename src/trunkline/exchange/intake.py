@@ -208,6 +208,7 @@ class Core:
         self._is_timer_set = False
         self._is_due = False
         self._is_stopping = False
+        self._is_running = False
         self.trouble = ""  # "" | "store" | "disk": nothing is acknowledged meanwhile
         self.is_disk_low = False
 
@@ -332,7 +333,20 @@ class Core:
         self._wake.set()
 
     async def run(self) -> None:
-        """Beat until `stop`, then until nothing is left to write."""
+        """Beat until `stop`, then until nothing is left to write.
+
+        Called again after that, it writes what came in between. Two never beat side by side: while
+        one does, another call returns at once.
+        """
+        if self._is_running:
+            return
+        self._is_running = True
+        try:
+            await self._run()
+        finally:
+            self._is_running = False
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             if not self._has_work():

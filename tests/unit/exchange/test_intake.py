@@ -491,3 +491,17 @@ async def test_a_low_disk_acknowledges_nothing_also_when_there_is_something_to_s
         house.core.nudge()
         await house.quiet()
         assert end.receipts == ["a"]
+
+
+async def test_two_never_beat_side_by_side(tmp_path: Path) -> None:
+    store = GatedStore(tmp_path)
+    async with House(tmp_path, store=store, rules=[ECHO], lines=CORE) as house:
+        end = Endpoint(house)
+        store.gate.clear()
+        end.say("a")
+        await store.arrived.wait()
+        await house.core.run()  # while the first is at its commit: it returns at once
+        assert store.beats == []
+        store.gate.set()
+        await house.quiet()
+        assert len([beat for beat in store.beats if beat.inbox]) == 1

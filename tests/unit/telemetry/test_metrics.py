@@ -2,7 +2,7 @@
 
 import pytest
 
-from trunkline.telemetry.metrics import MAX_LINES, Metrics
+from trunkline.telemetry.metrics import MAX_BEATS, MAX_LINES, Metrics
 
 
 @pytest.fixture
@@ -45,6 +45,16 @@ def test_a_beat(metrics):
     assert value(metrics, "exchange_commit_seconds_bucket", le="0.0005") == 1
     assert value(metrics, "exchange_duplicates_total") == 1
     assert value(metrics, "exchange_dead_total") == 1
+
+
+def test_beats_are_added_up_also_when_nobody_looks(metrics):
+    for _ in range(3 * MAX_BEATS):
+        metrics.beat(events=2, seconds=0.001, verdicts={"rules:reply": 2}, duplicates=0, dead=0)
+        assert len(metrics._beats.commits) < MAX_BEATS
+    assert value(metrics, "exchange_events_total") == 6 * MAX_BEATS
+    assert (
+        value(metrics, "exchange_verdicts_total", stage="rules", verdict="reply") == 6 * MAX_BEATS
+    )
 
 
 def test_words_outside_the_sets_count_as_other(metrics):

@@ -458,6 +458,16 @@ def test_an_id_that_is_a_number_is_called_so(ident: str) -> None:
     assert to_number(ident) == int(ident)
 
 
+@pytest.mark.parametrize(("levels", "is_refused"), [(63, False), (64, True)])
+def test_depth_is_counted_in_fields_that_nobody_reads(levels: int, is_refused: bool) -> None:
+    """The frame itself is one level; a response so short is not looked through otherwise."""
+    session = greeted()
+    [call] = written(session.send(say("一")))
+    odd = "[" * levels + "]" * levels
+    frame = f'{{"status":"ok","retcode":0,"odd":{odd},"echo":"{call["echo"]}"}}'.encode()
+    assert noticed(feed(session, frame)) == (["rejected:too_deep"] if is_refused else [])
+
+
 # -- asking ------------------------------------------------------------------------------------
 
 
